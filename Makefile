@@ -1,0 +1,39 @@
+# On a fresh machine with Python 3.11 or newer: `make serve`, or `make test`. Each installs what it needs into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 3000
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: serve test test-slow check format clean
+
+serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
+	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
+
+test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/dev.installed  ## run all of them
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.installed  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/serve.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/dev.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable ".[dev]"
+	touch $@ $(VENV)/serve.installed

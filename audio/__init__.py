@@ -1,0 +1,26 @@
+"""Decode any audio to mono 22 050 Hz and cut it into 3-second chunks."""
+
+from audio.chunks import (
+    CHUNK_SAMPLES,
+    CHUNK_SECONDS,
+    MIN_TAIL_SAMPLES,
+    SAMPLE_RATE,
+    SILENT_BELOW,
+    chunk_starts,
+    cut_chunks,
+)
+from audio.decode import Audio, decode
+from audio.errors import AudioError
+
+__all__ = [
+    "CHUNK_SAMPLES",
+    "CHUNK_SECONDS",
+    "MIN_TAIL_SAMPLES",
+    "SAMPLE_RATE",
+    "SILENT_BELOW",
+    "Audio",
+    "AudioError",
+    "chunk_starts",
+    "cut_chunks",
+    "decode",
+]

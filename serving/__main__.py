@@ -1,0 +1,118 @@
+"""Tell the genre of files and folders from the command line, without a server: python -m serving PATH..."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the rest is imported late, so that --help answers at once
+    from serving.session import GenreSession
+    from serving.settings import Settings
+    from serving.verdict import Verdict
+
+# What a folder is searched for; a file that is named is tried whatever its name says.
+SUFFIXES = """.aac .aif .aifc .aiff .amr .ape .asf .au .caf .flac .m4a .m4b .mka .mkv .mov .mp2 .mp3 .mp4 .mpga .oga
+.ogg .ogv .opus .snd .wav .wave .webm .wma .wv"""
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ends with exit code 2 where it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving", description="Tell the genre of music files: a table, JSON Lines or CSV."
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="audio files, and folders of them")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="one JSON object a line")
+    form.add_argument("--csv", action="store_const", const="csv", dest="form", help="one line a file, for spreadsheets")
+    parser.add_argument("--top-k", type=int, metavar="K", help="list only the K most probable genres")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to the screen")
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="go on with an --output of --json or --csv: skip what is in it"
+    )
+    parser.set_defaults(form="table")
+    args = parser.parse_args(arguments)
+    if args.top_k is not None and args.top_k < 1:
+        parser.error("--top-k must be 1 or more")
+    if args.skip_existing and (args.output is None or args.form == "table"):
+        parser.error("--skip-existing needs --output FILE and --json or --csv")
+    return args
+
+
+def run(paths: list[Path], form: str, top_k: int | None, output: Path | None, *, skip_existing: bool) -> int:
+    """Classify all files; exit code 1 if any failed, 2 if the model or the output cannot be used."""
+    import logging  # noqa: PLC0415
+
+    from tqdm import tqdm  # noqa: PLC0415
+
+    from audio import AudioError  # noqa: PLC0415
+    from serving.clip import SilentClipError  # noqa: PLC0415
+    from serving.report import open_report  # noqa: PLC0415
+    from serving.session import GenreSession, ModelError  # noqa: PLC0415
+    from serving.settings import read_settings  # noqa: PLC0415
+
+    logging.getLogger("bentoml.genre").setLevel(logging.ERROR)  # a run on the CPU is nothing to warn a person of
+    settings = read_settings()
+    try:
+        session = GenreSession(settings.model, provider=settings.provider, threads=settings.threads)
+        if top_k is not None and top_k > len(session.info.labels):
+            print(f"--top-k must be from 1 to {len(session.info.labels)}.", file=sys.stderr)
+            return WRONG_USE
+        report = open_report(output, form, session.info.labels, resume=skip_existing, ranking=bool(top_k and top_k > 1))
+    except (ModelError, OSError) as error:
+        print(error, file=sys.stderr)
+        return WRONG_USE
+    failed = 0
+    with report:
+        files = [file for file in find_files(paths) if str(file) not in report.done]
+        for file in tqdm(files, unit="file", disable=None, leave=False):  # silent where there is no terminal
+            try:
+                report.write(str(file), classify(file, session, settings, top_k))
+            except (AudioError, SilentClipError) as error:
+                failed += 1
+                tqdm.write(f"{file}: {error}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(files)} files could not be judged.", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def find_files(paths: list[Path]) -> list[Path]:
+    """Every file named, and those of the folders that have an audio file's suffix; each once, in order."""
+    suffixes = frozenset(SUFFIXES.split())
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = (file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+            found.update(dict.fromkeys(sorted(inside)))
+        else:
+            found[path] = None
+    return list(found)
+
+
+def classify(file: Path, session: "GenreSession", settings: "Settings", top_k: int | None) -> "Verdict":
+    """The verdict on one file.
+
+    Raises:
+        AudioError, SilentClipError: it cannot be judged.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    from serving.clip import read_clip  # noqa: PLC0415
+    from serving.verdict import Wish, decide  # noqa: PLC0415
+
+    clip = read_clip(file, max_seconds=settings.max_seconds)
+    size = settings.max_batch_size  # bounds the memory of a long file
+    parts = [session.run(clip.chunks[first : first + size])[0] for first in range(0, len(clip.chunks), size)]
+    return decide(clip, np.concatenate(parts), session.info, Wish(top_k=top_k))
+
+
+def main() -> None:
+    """Run, and leave with the exit code; what is written stays written when interrupted."""
+    try:
+        sys.exit(run(**vars(parse_args())))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

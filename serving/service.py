@@ -1,0 +1,155 @@
+"""The two BentoML services: GenreModel owns the session and batches across requests, GenreClassifier answers people.
+
+file -> GenreClassifier (several processes: receive, decode, cut) -> chunks of one clip in one call
+     -> GenreModel (one process: joins the calls that wait, runs the graph once) -> log-probabilities -> verdict
+"""
+
+# mypy: disable-error-code="untyped-decorator"
+# BentoML hides the types of its decorators from mypy.
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from http import HTTPStatus
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import bentoml
+import numpy as np
+import numpy.typing as npt
+from bentoml.exceptions import BentoMLException
+
+from serving.metrics import session_rows, tell_model
+from serving.routes import RETRY_AFTER, Front, FrontMiddleware, make_routes
+from serving.session import ModelError, ModelInfo
+from serving.settings import read_settings
+from serving.startup import check_session, checked_session
+from serving.upload import RequestError
+from serving.verdict import Wish
+
+FloatArray = npt.NDArray[np.float32]
+
+logger = logging.getLogger("bentoml.genre")
+settings = read_settings()
+# How BentoML says that a call waited or ran too long.
+BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+
+@bentoml.service(
+    name="genre_model",
+    workers=1,  # one process owns the session, so that every request's chunks can share its runs
+    traffic={"timeout": settings.timeout},
+    # BentoML's client drops its calls in flight every 100 requests or 300 s by default, and they fail.
+    runner_connection={"max_requests": 10**9, "max_age": 1e9},
+)
+class GenreModel:
+    """Owns the session; joins the chunks of the requests that wait."""
+
+    def __init__(self) -> None:
+        """Load the graph and run it once: until this is done, /readyz says no."""
+        self._session = checked_session(settings, settings.provider)
+        tell_model(self._session.info)
+        logger.info("Model %s on %s.", self._session.info.version, self._session.info.provider)
+
+    @bentoml.on_deployment
+    @staticmethod
+    def refuse_bad_model() -> None:
+        """End the start with one sentence, where a worker that fails would only be started again, for ever."""
+        try:
+            if settings.provider == "cuda":
+                # In a process of its own: the GPU memory of a session here would be held as long as the server runs.
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    pool.submit(check_session, settings).result()
+            else:
+                checked_session(settings, "cpu")
+        except ModelError as error:
+            raise BentoMLException(str(error)) from error
+
+    @bentoml.api(
+        batchable=True,
+        max_batch_size=settings.max_batch_size,
+        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503.
+        max_latency_ms=int(settings.timeout * 1000 / 2),
+    )
+    def run(self, chunks: FloatArray) -> FloatArray:
+        """Run the graph on the chunks of one or more calls.
+
+        Args:
+            chunks: float32 (batch, chunk_samples).
+
+        Returns:
+            log_probs and embedding side by side, float32 (batch, labels + 128): a batchable API returns one array.
+        """
+        session_rows().observe(len(chunks))
+        return np.concatenate(self._session.run(chunks), axis=1)
+
+    @bentoml.api
+    def info(self) -> dict[str, Any]:
+        """What the graph says about itself, as ModelInfo."""
+        return self._session.info.model_dump()
+
+
+class RemoteModel:
+    """The model service as the front calls it."""
+
+    def __init__(self) -> None:
+        """Know nothing about the model until it is asked."""
+        self._info: ModelInfo | None = None
+
+    async def info(self) -> ModelInfo:
+        """What the graph says about itself; asked once, and again after a failure, when the provider may differ."""
+        if self._info is None:
+            self._info = ModelInfo.model_validate(await self._call("info"))
+        return self._info
+
+    async def run(self, chunks: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log-probabilities and embeddings of a clip's chunks, all in one call."""
+        labels = len((await self.info()).labels)
+        packed: FloatArray = await self._call("run", chunks)
+        if not np.isfinite(packed).all():
+            raise FloatingPointError("The graph gave a value that is not finite.")
+        return packed[:, :labels], packed[:, labels:]
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        try:
+            return await getattr(bentoml.get_current_service().model.to_async, name)(*args)
+        except BentoMLException as error:
+            if error.error_code not in BUSY:
+                raise
+            raise RequestError(503, "The service is busy: try again later.", RETRY_AFTER) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._info = None
+            raise RequestError(503, "The model is being restarted: try again in a moment.", RETRY_AFTER) from error
+
+
+front = Front(RemoteModel(), settings)
+
+
+@bentoml.service(
+    name="genre_classifier",
+    workers=settings.workers,
+    # The routes give up before this and say so; it is for what hangs elsewhere.
+    traffic={"timeout": settings.upload_timeout + settings.timeout + 10},
+)
+class GenreClassifier:
+    """Tells the genre of a piece of music. Over HTTP the routes before BentoML's API layer answer."""
+
+    model = bentoml.depends(GenreModel)
+
+    @bentoml.api
+    async def classify(
+        self, audio: list[Path], top_k: int | None = None, aggregate: Literal["vote", "mean"] = "vote"
+    ) -> Any:
+        """The genre of one file, or a list for several."""
+        answers = [await front.classify(file, Wish(top_k, aggregate)) for file in audio]
+        return answers[0] if len(answers) == 1 else answers
+
+    @bentoml.api
+    async def embed(self, audio: list[Path]) -> Any:
+        """The embedding of one file, or a list for several."""
+        answers = [await front.embed(file) for file in audio]
+        return answers[0] if len(answers) == 1 else answers
+
+
+GenreClassifier.add_asgi_middleware(FrontMiddleware, routes=make_routes(front))  # type: ignore[attr-defined]

@@ -1,0 +1,51 @@
+"""What an operator may set, by environment variables that begin with GENRE_, in one typed place."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# The same place in a clone, in an installed wheel and in a bento: artifacts/ lies beside serving/.
+ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
+SAMPLE_CLIP = ARTIFACTS / "sample.mp3"
+
+
+class Settings(BaseSettings):
+    """Settings of the service and the command line, e.g. GENRE_PROVIDER=cpu; frozen once read."""
+
+    model_config = SettingsConfigDict(env_prefix="GENRE_", frozen=True, extra="ignore")
+
+    model: Path = ARTIFACTS / "genre.onnx"
+    """The ONNX file to serve."""
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto takes CUDA where it works and the CPU where not; cuda makes a GPU that does not work an error."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of one session run; 0 leaves it to ONNX Runtime (one per physical core)."""
+    workers: int = Field(default=max(2, min(8, (os.cpu_count() or 2) // 2)), ge=1)
+    """Front processes, which receive, decode and answer; the session has a process of its own."""
+    max_batch_size: int = Field(default=64, ge=2)
+    """Most chunks in one session run, whichever requests they come from."""
+    max_upload_mb: int = Field(default=256, ge=1)
+    """Largest request body in MiB; 256 is a 20-minute WAV at CD quality and some."""
+    max_seconds: float = Field(default=1200.0, gt=0)
+    """Longest audio of one file."""
+    upload_timeout: float = Field(default=300.0, gt=0)
+    """Seconds a client may take to send its files."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds to judge what was sent; half of them may pass waiting for the session."""
+
+
+def read_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        SystemExit: a variable has a value that cannot be; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "GENRE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SystemExit(f"{name}={first['input']!r} will not do: {first['msg']}.") from None

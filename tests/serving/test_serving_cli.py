@@ -1,0 +1,111 @@
+"""The command line: files and folders, forms of output, exit codes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from serving_stand_in import ROOT, sound_file, tone
+
+
+@pytest.fixture
+def music(tmp_path):
+    folder = tmp_path / "music"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.wav").write_bytes(sound_file(tone(4)))
+    (folder / "deep" / "b.FLAC").write_bytes(sound_file(tone(4, 110), format="FLAC"))
+    (folder / "deep" / "notes.txt").write_text("not looked at")
+    return folder
+
+
+@pytest.fixture
+def serving(served_model):
+    environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
+
+    def run(*arguments, status=0):
+        command = [sys.executable, "-m", "serving", *map(str, arguments)]
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == status, result.stderr
+        return result
+
+    return run
+
+
+def test_help_is_quick(serving):
+    best = 9.0
+    for _ in range(3):
+        begin = time.monotonic()
+        assert "--skip-existing" in serving("--help").stdout
+        best = min(best, time.monotonic() - begin)
+    assert best < 0.3
+
+
+def test_a_table_of_a_folder(serving, music):
+    lines = serving(music).stdout.splitlines()
+    assert lines[0].split() == ["genre", "sure", "length", "file"]
+    assert [line.split()[-1] for line in lines[1:]] == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
+    assert "0:04" in lines[1]
+
+
+def test_json_is_what_the_service_answers(serving, music, client):
+    result = serving("--json", "--top-k", "2", music / "a.wav")
+    assert result.stderr == ""
+    answer = json.loads(result.stdout)
+    assert answer.pop("file") == str(music / "a.wav")
+    files = {"audio": (music / "a.wav").read_bytes()}
+    assert answer == client.post("/classify", files=files, data={"top_k": "2"}).json()
+
+
+def test_csv_has_a_column_for_each_label(serving, music, client):
+    rows = list(csv.DictReader(serving("--csv", music).stdout.splitlines()))
+    assert [row["file"] for row in rows] == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
+    labels = client.get("/model").json()["labels"]
+    assert sum(float(rows[0][label]) for label in labels) == pytest.approx(1, abs=1e-4)
+
+
+def test_bad_files_are_reported_and_the_rest_go_on(serving, music):
+    (music / "bad.mp3").write_bytes(b"no music")
+    result = serving("--json", music, music / "nothing.wav", status=1)
+    assert len(result.stdout.splitlines()) == 2
+    assert f"{music / 'bad.mp3'}: " in result.stderr
+    assert f"{music / 'nothing.wav'}: " in result.stderr
+    assert result.stderr.endswith("2 of 4 files could not be judged.\n")
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_skip_existing_goes_on_where_it_was_interrupted(serving, music, tmp_path, form):
+    output = tmp_path / "answers"
+    serving(form, "--output", output, music)
+    whole = output.read_text()
+    output.write_text(whole[:-20])  # interrupted in the last line
+    assert serving(form, "--output", output, "--skip-existing", music).stdout == ""
+    assert output.read_text() == whole
+    serving(form, "--output", output, "--skip-existing", music)
+    assert output.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--json", "--csv", "x"],
+        ["--top-k", "0", "x"],
+        ["--top-k", "99", "x"],
+        ["--skip-existing", "x"],
+        ["--what", "x"],
+    ],
+)
+def test_wrong_use_is_exit_code_2(serving, arguments):
+    assert serving(*arguments, status=2).stderr
+
+
+def test_no_model_is_one_sentence(serving, music, monkeypatch):
+    environment = {**os.environ, "GENRE_MODEL": "/nowhere.onnx"}
+    command = [sys.executable, "-m", "serving", str(music)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("There is no model file at /nowhere.onnx")
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,247 @@
+"""The routes without a server: every refusal's status and sentence, and what an unexpected failure shows."""
+
+import asyncio
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+from serving_stand_in import CHUNK, sound_file, tone
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from serving.routes import Front, make_routes
+from serving.session import GenreSession
+from serving.settings import Settings
+from serving.upload import RequestError, read_upload
+
+
+class LocalModel:
+    """The model service without a process of its own; fails as it is told to."""
+
+    def __init__(self, session):
+        self.session = session
+        self.failure = None
+        self.calls = []
+
+    async def info(self):
+        return self.session.info
+
+    async def run(self, chunks):
+        self.calls.append(len(chunks))
+        if self.failure:
+            raise self.failure
+        return self.session.run(chunks)
+
+
+@pytest.fixture(scope="module")
+def model(stand_in):
+    return LocalModel(GenreSession(stand_in, provider="cpu"))
+
+
+@pytest.fixture
+def web(model):
+    model.failure, model.calls = None, []
+    app = make_routes(Front(model, Settings(max_upload_mb=1, max_seconds=20, timeout=30)))
+    return TestClient(app, raise_server_exceptions=False)
+
+
+SONG = sound_file(tone(7))
+
+
+def song(name="song.wav", content=SONG):
+    return ("audio", (name, content))
+
+
+def refused(response, status):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    assert list(answer) == ["error"]
+    assert answer["error"].endswith(".")
+    assert "\n" not in answer["error"]
+    assert "Traceback" not in answer["error"]
+    assert ".py" not in answer["error"]
+    return answer["error"]
+
+
+def test_one_file_is_answered_with_an_object_and_its_chunks_travel_together(web, model):
+    answer = web.post("/classify", files=[song()]).json()
+    assert model.calls == [3]  # 7 seconds: two chunks, and one aligned to the end for the last second
+    assert answer["duration"] == 7.0
+
+
+def test_several_files_are_answered_in_order_each_with_its_own_error(web):
+    files = [song(), song("notes.txt", b"no music"), song("short.wav", sound_file(tone(1))), song()]
+    response = web.post("/classify", files=files, data={"top_k": "1"})
+    assert response.status_code == 200
+    first, bad, short, last = response.json()
+    assert first == last
+    assert len(first["probabilities"]) == 1
+    assert (bad["status"], short["status"]) == (400, 422)
+    assert set(bad) == {"error", "status"}
+
+
+@pytest.mark.parametrize(
+    ("form", "aggregate"), [({}, "vote"), ({"aggregate": "mean"}, "mean"), ({"aggregate": '"mean"'}, "mean")]
+)
+@pytest.mark.parametrize(("top_k", "kept"), [(None, 10), ("3", 3), ("null", 10), ("", 10), ("10", 10)])
+def test_parameters_are_plain_or_json(web, form, aggregate, top_k, kept):
+    answer = web.post("/classify", files=[song()], data={**form, **({} if top_k is None else {"top_k": top_k})}).json()
+    assert (answer["aggregate"], len(answer["probabilities"])) == (aggregate, kept)
+
+
+@pytest.mark.parametrize("form", [{"top_k": text} for text in ("0", "11", "-1", "2.5", "true", "many", "[" * 4000)])
+def test_a_bad_top_k_is_refused(web, form):
+    assert "1 to 10" in refused(web.post("/classify", files=[song()], data=form), 400)
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "Vote", "1", "{}"])
+def test_a_bad_aggregate_is_refused(web, aggregate):
+    assert "vote or mean" in refused(web.post("/classify", files=[song()], data={"aggregate": aggregate}), 400)
+
+
+@pytest.mark.parametrize("path", ["/classify", "/embed"])
+def test_what_is_no_upload_is_refused(web, path):
+    refused(web.post(path), 400)
+    refused(web.post(path, json={"audio": "x"}), 400)
+    refused(web.post(path, content=SONG, headers={"Content-Type": "audio/wav"}), 400)
+    refused(web.post(path, content=b"x", headers={"Content-Type": "application/vnd.bentoml+pickle"}), 400)
+    refused(web.post(path, content=b"x", headers={"Content-Type": "multipart/form-data"}), 400)
+    refused(web.post(path, content=b"x", headers={"Content-Type": "multipart/form-data; boundary=a"}), 400)
+    assert "missing" in refused(web.post(path, files=[("file", ("song.wav", SONG))]), 400)
+    nothing = b'--b\r\nContent-Disposition: form-data; name="audio"; filename=""\r\n\r\n\r\n--b--\r\n'  # a browser's
+    response = web.post(path, content=nothing, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert "No file" in refused(response, 400)
+    refused(web.post(path, files=[song("empty.mp3", b"")]), 400)
+    refused(web.post(path, files=[song(content=b"x")] * 101), 400)
+
+
+def test_statuses_of_audio(web):
+    refused(web.post("/classify", files=[song(content=sound_file(tone(1)))]), 422)
+    refused(web.post("/classify", files=[song(content=sound_file(tone(21, rate=8000), rate=8000))]), 413)
+    assert "silent" in refused(web.post("/classify", files=[song(content=sound_file(np.zeros(CHUNK)))]), 422)
+    refused(web.post("/classify", files=[song(content=bytes(5000))]), 400)
+    nan = sound_file(np.full(CHUNK, np.nan), subtype="FLOAT")
+    refused(web.post("/classify", files=[song(content=nan)]), 400)
+
+
+def test_a_body_too_large_is_refused_by_its_length_and_while_it_comes(web):
+    large = bytes(2 * 2**20)
+    assert "1 MiB" in refused(web.post("/classify", files=[song(content=large)]), 413)
+    request = web.build_request("POST", "/classify", files=[song(content=large)])
+    read = 0
+
+    def parts():
+        nonlocal read
+        body = request.read()
+        for first in range(0, len(body), 65536):
+            read += 65536
+            yield body[first : first + 65536]
+
+    headers = {"Content-Type": request.headers["content-type"]}
+    assert "1 MiB" in refused(web.post("/classify", content=parts(), headers=headers), 413)
+
+
+def test_an_upload_that_does_not_end_is_given_up():
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def upload():
+        headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+        request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+        async with read_upload(request, max_mb=1, seconds=0.05, labels=10):
+            pass
+
+    with pytest.raises(RequestError, match=r"longer than 0\.05 seconds") as caught:
+        asyncio.run(upload())
+    assert caught.value.status == 408
+
+
+def test_an_answer_that_does_not_come_is_given_up(model):
+    class Sleeping(LocalModel):
+        async def run(self, chunks):  # noqa: ARG002
+            await asyncio.sleep(60)
+
+    app = make_routes(Front(Sleeping(model.session), Settings(timeout=0.5)))
+    response = TestClient(app).post("/classify", files=[song()])
+    assert "try again" in refused(response, 503)
+    assert response.headers["retry-after"]
+
+
+def test_a_url_is_never_fetched(web):
+    fetched = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_GET(self):
+            fetched.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+    trap = HTTPServer(("127.0.0.1", 0), Trap)
+    Thread(target=trap.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{trap.server_port}/song.mp3"
+    try:
+        refused(web.post("/classify", files=[("audio", (None, url))]), 400)
+        refused(web.post("/classify", data={"audio": url}), 400)
+        refused(web.post("/classify", json={"audio": url}), 400)
+        refused(web.post("/classify", json={"audio": [url]}), 400)
+        refused(web.post("/classify", content=url, headers={"Content-Type": "text/plain"}), 400)
+        refused(web.post("/classify", files=[song(), ("audio", (None, url))]), 400)
+        refused(web.post("/classify", files=[song("list.m3u", url.encode())]), 400)
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}\n#EXT-X-ENDLIST\n"
+        refused(web.post("/classify", files=[song("list.m3u8", playlist.encode())]), 400)
+        concat = f"ffconcat version 1.0\nfile {url}\n"
+        refused(web.post("/classify", files=[song("list.ffconcat", concat.encode())]), 400)
+        assert fetched == []
+    finally:
+        trap.shutdown()
+        trap.server_close()
+
+
+def test_a_busy_model_is_told_with_retry_after(web, model):
+    model.failure = RequestError(503, "The service is busy: try again later.", {"Retry-After": "1"})
+    response = web.post("/classify", files=[song()])
+    refused(response, 503)
+    assert response.headers["retry-after"] == "1"
+    assert [answer["status"] for answer in web.post("/classify", files=[song(), song()]).json()] == [503, 503]
+
+
+def test_the_unexpected_is_a_plain_sentence_and_logged(web, model, caplog):
+    model.failure = ZeroDivisionError("secret in /home/me/serving.py")
+    assert "secret" not in refused(web.post("/classify", files=[song()]), 500)
+    assert all("secret" not in answer["error"] for answer in web.post("/classify", files=[song(), song()]).json())
+    assert "secret" in caplog.text
+
+
+def test_addresses_and_methods_that_are_none(web):
+    refused(web.get("/nothing"), 404)
+    response = web.get("/classify")
+    refused(response, 405)
+    assert response.headers["allow"] == "POST"
+    refused(web.put("/model"), 405)
+
+
+def test_the_model_and_the_limits(web):
+    answer = web.get("/model").json()
+    assert answer["version"] == "stand-in"
+    assert answer["provider"] == "CPUExecutionProvider"
+    assert len(answer["labels"]) == 10
+    assert answer["metrics"] == {"test": {"track_accuracy": 0.1}}
+    assert answer["limits"] == {"max_upload_mb": 1, "max_seconds": 20.0}
+
+
+def test_the_page_asks_no_other_host(web):
+    response = web.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert "://" not in response.text
+    assert "//" not in response.text.replace("</", "")
+
+
+def test_an_embedding(web):
+    answer = web.post("/embed", files=[song()]).json()
+    assert list(answer) == ["embedding", "duration", "model"]
+    assert len(answer["embedding"]) == 128
+    assert json.dumps(answer, allow_nan=False)

@@ -1,0 +1,1 @@
+"""From GTZAN-style folders to a checkpoint."""

@@ -1,0 +1,51 @@
+"""`python -m train`: folders of clips in, best.ckpt out."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from train.config import Config
+from train.errors import TrainingError
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Arguments of `python -m train`; those of the recipe are the fields of `Config`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train",
+        description="Train the genre network on DIR/<genre>/<clip>.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a folder with a folder of clips for each genre")
+    parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, figures and the split")
+    parser.add_argument("--split", default="fault-filtered", help="fault-filtered, or a CSV file: clip,split")
+    parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/last.ckpt")
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"), help="where to train")
+    recipe = parser.add_argument_group("recipe")
+    for field in fields(Config):
+        name = f"--{field.name.replace('_', '-')}"
+        recipe.add_argument(name, type=type(field.default), default=field.default, help=field.metadata["help"])
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point: 0, 2 with a sentence, or 130 where the user stopped it."""
+    args = parse_args(argv)
+    try:
+        from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
+
+        settings = vars(args)
+        config = Config(**{field.name: settings.pop(field.name) for field in fields(Config)})
+        run(config=config, **settings)
+    except TrainingError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ntrain: stopped; --resume goes on from the last whole epoch in {args.output}.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

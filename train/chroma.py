@@ -1,0 +1,120 @@
+"""Tuning estimate and chroma of a power spectrum, as `librosa.feature.chroma_stft` takes them."""
+
+import librosa
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio import SAMPLE_RATE
+from train.spectrum import BINS, N_FFT, constant, spectrum_rows
+
+N_CHROMA = 12
+A0_HZ = 27.5  # four octaves below A 440, from where librosa counts octaves
+PITCH_HZ = (150.0, 4000.0)  # librosa.piptrack's range
+PEAK_FLOOR = 0.1  # a peak counts from this share of its frame's maximum
+TUNINGS = 100  # histogram bins of one hundredth of a semitone, from -0.5
+OCTAVE_CENTRE, OCTAVE_WIDTH = 5.0, 2.0  # librosa.filters.chroma's weight over octaves, a Gaussian
+
+
+class Tuning(nn.Module):
+    """Deviation from A 440 in semitones, `librosa.estimate_tuning(S=power)`."""
+
+    bins: Tensor
+    numbers: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        frequencies = librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=N_FFT)
+        inside = np.flatnonzero((frequencies >= PITCH_HZ[0]) & (frequencies < PITCH_HZ[1]))  # 14..371, an even number
+        around = np.arange(inside[0] - 1, inside[-1] + 2)
+        self.register_buffer("bins", torch.from_numpy(spectrum_rows()[around]), persistent=False)
+        self.register_buffer("numbers", torch.from_numpy(inside).double()[:, None], persistent=False)
+
+    def forward(self, power: Tensor) -> Tensor:
+        """Power (batch, 1088, 130) to tuning (batch,) in [-0.5, 0.5), one of a hundred values."""
+        chunk, pitch, height = self.peaks(power)
+        # Most peaks are few: what follows works on those found, in all chunks together, and not on every bin.
+        batch = power.shape[0]
+        found = torch.zeros(batch, dtype=torch.int64, device=power.device).scatter_add(0, chunk, torch.ones_like(chunk))
+        kept = height >= median_by_chunk(height, chunk, found)[chunk]
+        semitones = 12.0 * torch.log2(pitch / A0_HZ)
+        # From the nearest semitone, -0.5 to 0.5, and from there the bin of the histogram.
+        residual = semitones - torch.floor(semitones + 0.5)
+        index = torch.floor((residual + 0.5) * TUNINGS).long().clamp(0, TUNINGS - 1)
+        histogram = torch.zeros(batch * TUNINGS, device=power.device)
+        histogram = histogram.scatter_add(0, chunk * TUNINGS + index, kept.to(histogram.dtype))
+        best = histogram.reshape(-1, TUNINGS).argmax(dim=1)
+        return torch.where(found > 0, best.to(power.dtype) / TUNINGS - 0.5, 0.0)
+
+    def peaks(self, power: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Spectral peaks by parabolic interpolation, `librosa.piptrack`: their chunk, pitch in Hz and height."""
+        floor = PEAK_FLOOR * power.amax(dim=1, keepdim=True)
+        around = power.index_select(1, self.bins)
+        below, here, above = around[:, :-2], around[:, 1:-1], around[:, 2:]
+        # A neighbour under the floor counts as zero for librosa, which changes nothing: `here` is above the floor.
+        is_peak = (here > floor) & (here > below) & (here >= above)
+        chunk, row, frame = is_peak.nonzero().unbind(1)
+        below, here, above = below[chunk, row, frame], here[chunk, row, frame], above[chunk, row, frame]
+        curvature = above + below - 2.0 * here
+        slope = (above - below) / 2.0
+        inside = slope.abs() < curvature.abs()
+        shift = torch.where(inside, -slope / torch.where(inside, curvature, 1.0), 0.0)
+        pitch = (self.numbers[row, 0] + shift) * (SAMPLE_RATE / N_FFT)
+        return chunk, pitch.to(power.dtype), here + 0.5 * slope * shift
+
+
+def median_by_chunk(values: Tensor, chunk: Tensor, count: Tensor) -> Tensor:
+    """Median of the values of each chunk, (batch,); any number where a chunk has none.
+
+    Args:
+        values: positive, (n,).
+        chunk: int64 (n,), which chunk each value belongs to.
+        count: int64 (batch,), how many values each chunk has.
+    """
+    # One sort serves all chunks: a chunk's number times a span no logarithm of a float32 reaches, plus the logarithm.
+    key = chunk.double() * 512.0 + torch.log2(values.double())
+    order = torch.argsort(torch.cat([key, key.new_full((1,), torch.inf)]))  # one more, so that there is one at all
+    ranked = torch.cat([values, values.new_zeros(1)])[order]
+    start = torch.cumsum(count, 0) - count
+    low, high = start + (count - 1).clamp(min=0) // 2, start + count // 2
+    return (ranked[low] + ranked[high]) / 2.0
+
+
+class Chroma(nn.Module):
+    """Chroma vectors, `librosa.feature.chroma_stft(S=power, tuning=tuning)`."""
+
+    bins: Tensor
+    semitones: Tensor
+    spread: Tensor
+    octaves: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        frequencies = np.linspace(0, SAMPLE_RATE, N_FFT, endpoint=False)[1:]
+        semitones = N_CHROMA * np.log2(frequencies / A0_HZ)
+        # librosa gives the bin of 0 Hz a place 1.5 octaves below the first.
+        semitones = np.concatenate([[semitones[0] - 1.5 * N_CHROMA], semitones])
+        width = np.maximum(np.diff(semitones), 1.0)[:BINS]
+        semitones = semitones[:BINS]
+        # Chroma counts from C, octaves from A: three semitones apart.
+        classes = (np.arange(N_CHROMA) + 3) % N_CHROMA
+        self.register_buffer("bins", torch.from_numpy(spectrum_rows()), persistent=False)
+        self.register_buffer("semitones", constant(semitones[None, :] - classes[:, None]), persistent=False)
+        self.register_buffer("spread", constant(-2.0 / width**2), persistent=False)
+        self.register_buffer("octaves", constant(semitones / N_CHROMA - OCTAVE_CENTRE), persistent=False)
+
+    def forward(self, power: Tensor, tuning: Tensor) -> Tensor:
+        """Power (batch, 1088, 130) and tuning (batch,) to chroma (batch, 12, 130), each frame's maximum 1."""
+        raw = torch.matmul(self.filters(tuning), power.index_select(1, self.bins))
+        loudest = raw.amax(dim=1, keepdim=True)
+        # As in librosa, a frame under the least normal float is left as it is.
+        return raw / torch.where(loudest < torch.finfo(raw.dtype).tiny, 1.0, loudest)
+
+    def filters(self, tuning: Tensor) -> Tensor:
+        """Filter bank `librosa.filters.chroma(tuning=tuning)` of each chunk: (batch,) to (batch, 12, 1025)."""
+        distance = self.semitones - tuning[:, None, None]
+        distance = distance + 6.0 - 12.0 * torch.floor((distance + 6.0) / 12.0) - 6.0
+        bumps = torch.exp(self.spread * distance * distance)
+        octave = self.octaves - tuning[:, None, None] / N_CHROMA
+        weight = torch.exp(-0.5 / OCTAVE_WIDTH**2 * octave * octave)
+        return bumps * (weight * torch.rsqrt((bumps * bumps).sum(dim=1, keepdim=True)))

@@ -1,0 +1,130 @@
+"""GTZAN-style folders, one per genre, as a random-access data set of 3-second chunks."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from audio import CHUNK_SAMPLES, SILENT_BELOW, AudioError, chunk_starts, decode
+from train.errors import TrainingError
+from train.features import Features
+
+SUFFIXES = (".wav", ".au", ".mp3", ".flac", ".ogg")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A labelled recording."""
+
+    name: str
+    """Its file's name without the suffix, `blues.00000`, by which splits know it."""
+    genre: str
+    path: Path
+
+
+def find_clips(root: Path) -> list[Clip]:
+    """The clips in `root/<genre>/*`, sorted.
+
+    Raises:
+        TrainingError: there are none, or two have one name.
+    """
+    if not root.is_dir():
+        raise TrainingError(f"{root} is not a folder; --data takes one with a folder of clips for each genre.")
+    clips = [
+        Clip(path.stem, folder.name, path)
+        for folder in sorted(root.iterdir())
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not clips:
+        raise TrainingError(f"{root} holds no clips; they are expected in {root}/<genre>/ as {', '.join(SUFFIXES)}.")
+    by_name: dict[str, Clip] = {}
+    for clip in clips:
+        if (other := by_name.setdefault(clip.name, clip)) is not clip:
+            raise TrainingError(f"{clip.path} and {other.path} have one name, so that a split cannot tell them apart.")
+    return clips
+
+
+class Chunks(Dataset[tuple[Tensor, int]]):
+    """Audible chunks of decoded clips, in memory (5 MB a minute): item i is a waveform (66150,) and its label.
+
+    Attributes:
+        clip: int64 (chunks,), the position of each chunk's clip among `clips`.
+        target: int64 (chunks,), the position of each chunk's genre among the labels.
+        excerpt: bool (chunks,), whether the clip is shorter than a chunk and was repeated to fill it.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], waveforms: Sequence[np.ndarray], labels: Sequence[str], hop: int = CHUNK_SAMPLES
+    ) -> None:
+        """Chunks start every `hop` samples; by default they are those that serving cuts."""
+        self.clips = list(clips)
+        self.labels = list(labels)
+        self.waveforms = [fill_chunk(waveform) for waveform in waveforms]
+        starts = [self._starts(waveform, hop) for waveform in self.waveforms]
+        self.places = [(clip, start) for clip, clip_starts in enumerate(starts) for start in clip_starts]
+        label = {genre: index for index, genre in enumerate(labels)}
+        self.clip = torch.tensor([clip for clip, _ in self.places], dtype=torch.int64)
+        self.target = torch.tensor([label[self.clips[clip].genre] for clip, _ in self.places], dtype=torch.int64)
+        short = torch.tensor([len(waveform) < CHUNK_SAMPLES for waveform in waveforms], dtype=torch.bool)
+        self.excerpt = short[self.clip]
+
+    @staticmethod
+    def _starts(waveform: np.ndarray, hop: int) -> list[int]:
+        starts = set(chunk_starts(len(waveform)))
+        if hop != CHUNK_SAMPLES:
+            starts.update(range(0, len(waveform) - CHUNK_SAMPLES + 1, hop))
+        peaks = {start: np.abs(waveform[start : start + CHUNK_SAMPLES]).max() for start in sorted(starts)}
+        return [start for start, peak in peaks.items() if peak >= SILENT_BELOW]  # as serving leaves silence out
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        clip, start = self.places[index]
+        return torch.from_numpy(self.waveforms[clip][start : start + CHUNK_SAMPLES]), int(self.target[index])
+
+
+def fill_chunk(waveform: np.ndarray) -> np.ndarray:
+    """A waveform shorter than a chunk, repeated to fill one; others as they are."""
+    return waveform if len(waveform) >= CHUNK_SAMPLES else np.resize(waveform, CHUNK_SAMPLES)
+
+
+def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
+    """Clips that decode, and their waveforms; the others are named on standard error, and left out."""
+    clips = list(clips)
+
+    def attempt(clip: Clip) -> np.ndarray | AudioError:
+        try:
+            waveform = decode(clip.path).waveform
+        except AudioError as error:
+            return error
+        return waveform if len(waveform) else AudioError("The file holds no sound.", kind="too_short")
+
+    kept: list[Clip] = []
+    waveforms: list[np.ndarray] = []
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(attempt, clips)
+        for clip, result in zip(clips, tqdm(results, "decoding", len(clips), unit="clip", disable=None), strict=True):
+            if isinstance(result, AudioError):
+                tqdm.write(f"skipped {clip.path}: {result}", file=sys.stderr)
+            else:
+                kept.append(clip)
+                waveforms.append(result)
+    return kept, waveforms
+
+
+@torch.inference_mode()
+def extract(chunks: Chunks, features: Features, device: torch.device, batch: int = 64) -> Tensor:
+    """Features of every chunk, float32 (chunks, 5, 40, 130), on the CPU."""
+    loader = DataLoader(chunks, batch)
+    bar = tqdm(loader, "features", unit="batch", disable=None)
+    return torch.cat([features(waveform.to(device)).cpu() for waveform, _ in bar])
