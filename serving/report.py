@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from serving.verdict import Verdict
 COLUMNS = ("file", "genre", "confidence", "uncertain", "duration", "warning")
 
 
-class Report:
+class Report(ABC):
     """Writes verdicts, flushed line by line, so that an interrupted run can go on."""
 
     def __init__(self, output: TextIO, done: frozenset[str] = frozenset()) -> None:
@@ -23,9 +24,9 @@ class Report:
         self.output = output
         self.done = done
 
+    @abstractmethod
     def write(self, file: str, verdict: Verdict) -> None:
         """Write one file's verdict."""
-        raise NotImplementedError
 
     def line(self, text: str) -> None:
         """Write a line without disturbing a progress bar."""

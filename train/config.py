@@ -12,7 +12,7 @@ def _option(default: Any, text: str) -> Any:
 class Config:
     """How to train; saved with the checkpoint."""
 
-    epochs: int = _option(60, "passes over the training chunks")
+    epochs: int = _option(40, "passes over the training chunks")
     batch: int = _option(64, "chunks in a step")
     learning_rate: float = _option(1e-3, "Adam's at its highest; it falls to zero along a cosine")
     weight_decay: float = _option(1e-4, "Adam's")

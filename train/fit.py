@@ -26,6 +26,8 @@ class Fit:
         self.labels = labels
         self.device = device
         self.network = GenreNet(len(labels)).to(device)
+        # The order of dimensions in memory that convolutions are a quarter faster in, on a CPU too.
+        self.network.cnn.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(
             self.network.cnn.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -50,7 +52,7 @@ class Fit:
         features, chunks = train
         if not self.history:
             self.network.standardise.fit(features)
-        standardised = self.network.standardise.cpu()(features)
+        standardised = self.network.standardise.cpu()(features).contiguous(memory_format=torch.channels_last)
         self.network.to(self.device)
         while len(self.history) < self.config.epochs:
             figures = self.epoch(standardised, chunks)
@@ -107,7 +109,10 @@ class Fit:
         """What there is now, enough to serve it and enough to go on."""
         standardise = self.network.standardise
         return Checkpoint(
-            model_state_dict={name: value.cpu().clone() for name, value in self.network.cnn.state_dict().items()},
+            model_state_dict={
+                name: value.cpu().clone(memory_format=torch.contiguous_format)
+                for name, value in self.network.cnn.state_dict().items()
+            },
             labels=self.labels,
             mean=standardise.mean.cpu(),
             deviation=standardise.deviation.cpu(),
