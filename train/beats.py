@@ -84,19 +84,20 @@ class Tempo(nn.Module):
 class Beats(nn.Module):
     """Beat frames, `librosa.beat.beat_track`, as a mask over the frames of each chunk."""
 
-    distance: Tensor
-    log_distance: Tensor
     frame: Tensor
+    apart: Tensor
+    after: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.onsets = Onsets()
         self.tempo = Tempo()
         frame = torch.arange(FRAMES)
-        distance = (frame[:, None] - frame[None, :]).float()
+        distance = frame[:, None] - frame[None, :]
         self.register_buffer("frame", frame, persistent=False)
-        self.register_buffer("distance", distance, persistent=False)
-        self.register_buffer("log_distance", torch.log(distance.clamp(min=1.0)), persistent=False)
+        # What depends on two frames depends on their distance alone: it is worked out once for each, then looked up.
+        self.register_buffer("apart", distance.abs().flatten(), persistent=False)
+        self.register_buffer("after", distance.clamp(min=0).flatten(), persistent=False)
 
     def forward(self, decibels: Tensor) -> Tensor:
         """Mel decibels (batch, 128, 130) to beats, bool (batch, 130)."""
@@ -114,15 +115,17 @@ class Beats(nn.Module):
         centred = onsets - onsets.mean(dim=1, keepdim=True)
         deviation = torch.sqrt((centred * centred).sum(dim=1, keepdim=True) / (FRAMES - 1))
         onsets = (onsets / (deviation + torch.finfo(onsets.dtype).tiny)).double()
-        offset = self.distance * (32.0 / period)[:, None, None]
-        return torch.matmul(torch.exp(-0.5 * offset * offset), onsets[:, :, None])[:, :, 0]
+        offset = self.frame * (32.0 / period)[:, None]
+        weight = torch.exp(-0.5 * offset * offset).index_select(1, self.apart)
+        return torch.matmul(weight.reshape(-1, FRAMES, FRAMES), onsets[:, :, None])[:, :, 0]
 
     def link(self, score: Tensor, period: Tensor) -> tuple[Tensor, Tensor]:
         """Best predecessor of every frame as a beat, -1 for none (batch, 130), and the last beat (batch,)."""
-        period = period[:, None, None]
-        deviation = self.log_distance - torch.log(period)
-        allowed = (self.distance >= torch.round(period / 2)) & (self.distance <= 2 * period)
-        transition = torch.where(allowed, -TIGHTNESS * deviation * deviation, UNREACHABLE)
+        period = period[:, None]
+        deviation = torch.log(self.frame.clamp(min=1).to(period.dtype)) - torch.log(period)
+        allowed = (self.frame >= torch.round(period / 2)) & (self.frame <= 2 * period)  # never a distance of zero
+        cost = torch.where(allowed, -TIGHTNESS * deviation * deviation, UNREACHABLE)
+        transition = cost.index_select(1, self.after).reshape(-1, FRAMES, FRAMES)
         total = score[:, :BLOCK]
         bests = [torch.full_like(total, UNREACHABLE)]
         for start in range(BLOCK, FRAMES, BLOCK):

@@ -27,7 +27,7 @@ class Fit:
         self.device = device
         self.network = GenreNet(len(labels)).to(device)
         # The order of dimensions in memory that convolutions are a quarter faster in, on a CPU too.
-        self.network.cnn.to(memory_format=torch.channels_last)
+        self.network.cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(
             self.network.cnn.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
