@@ -1,0 +1,50 @@
+"""What README and card say of the model is what its file says, and what it answers."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAMES = {"train": "train", "valid": "validation", "test": "test"}
+
+
+@pytest.fixture(scope="module")
+def metadata():
+    session = onnxruntime.InferenceSession(ROOT / "artifacts" / "genre.onnx", providers=["CPUExecutionProvider"])
+    return session.get_modelmeta().custom_metadata_map
+
+
+@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
+def test_figures_are_those_in_the_model(document, metadata):
+    text = (ROOT / document).read_text()
+    for part, figures in json.loads(metadata["metrics"]).items():
+        shares = [figures["track_accuracy"], figures["track_accuracy_macro"], figures["chunk_accuracy"]]
+        row = " | ".join([NAMES[part], str(figures["tracks"]), *(f"{100 * share:.1f} %" for share in shares)])
+        assert f"| {row} |" in text
+
+
+def test_card_tells_the_model_s_facts(metadata):
+    card = (ROOT / "artifacts" / "CARD.md").read_text()
+    assert metadata["version"] in card
+    assert metadata["split_sha256"] in card
+    threshold = float(metadata["uncertain_below"])
+    assert f"below {threshold:.2f}" in card
+
+
+def test_the_readme_s_answer_is_the_answer():
+    readme = (ROOT / "README.md").read_text()
+    promised = json.loads(re.search(r"\$ curl [^\n]*\n(\{.*?\n?\})\n```", readme, re.DOTALL)[1])
+    command = [sys.executable, "-m", "serving", "--json", "--top-k", "2", "artifacts/sample.mp3"]
+    given = json.loads(subprocess.check_output(command, cwd=ROOT))
+    del given["file"]
+    assert promised.keys() == given.keys()
+    assert promised["genre"] == given["genre"]
+    assert promised["votes"] == given["votes"]
+    assert promised["model"]["version"] == given["model"]["version"]
+    assert promised["probabilities"] == pytest.approx(given["probabilities"], abs=1e-3)
+    assert len(promised["segments"]) == len(given["segments"])
