@@ -5,15 +5,12 @@ PORT ?= 3000
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test test-slow check format clean
+.PHONY: serve test check format clean
 
 serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
 	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: $(VENV)/dev.installed  ## run all of them
 	$(BIN)/python -m pytest
 
 check: $(VENV)/dev.installed  ## lint, format and types
@@ -30,10 +27,12 @@ clean:
 
 $(VENV)/serve.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what serving needs into $(VENV), half a minute or so"
 	$(INSTALL) --editable .
 	touch $@
 
 $(VENV)/dev.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what training and the tests need into $(VENV), PyTorch among it: some minutes"
 	$(INSTALL) --editable ".[dev]"
 	touch $@ $(VENV)/serve.installed

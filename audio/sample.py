@@ -89,7 +89,10 @@ def main() -> None:
     output: Path = parser.parse_args().output
     if output.suffix[1:].upper() not in sf.available_formats():
         parser.error(f"no format is called {output.suffix or output.name!r}")
-    sf.write(output, synthesise(), SAMPLE_RATE)
+    try:
+        sf.write(output, synthesise(), SAMPLE_RATE)
+    except (sf.LibsndfileError, TypeError):  # the latter of formats that need more than a name
+        parser.error(f"{output} cannot be written")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Scripts that time it."""
+"""Scripts that measure it, and the librosa way of doing the same."""

@@ -12,6 +12,7 @@ import torch
 
 from audio import CHUNK_SAMPLES, SAMPLE_RATE
 from train.checkpoint import Checkpoint
+from train.errors import TrainingError
 from train.model import GenreNet
 
 INPUT = "waveform"
@@ -23,6 +24,9 @@ def write_graph(checkpoint: Checkpoint, path: Path) -> GenreNet:
     """Writes the checkpoint's network as one ONNX file and returns the network it was made of.
 
     Input `waveform` float32 (batch, 66150); outputs `log_probs` (batch, labels) and `embedding` (batch, 128).
+
+    Raises:
+        TrainingError: the exporter wrote operators that are slow, or that not every provider has.
     """
     network = checkpoint.network()
     model = trace(network)
@@ -31,10 +35,8 @@ def write_graph(checkpoint: Checkpoint, path: Path) -> GenreNet:
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(model, full_check=True)
-    operators = {node.op_type for node in model.graph.node}
-    domains = {node.domain for node in model.graph.node}
-    assert not operators & FORBIDDEN, f"the graph holds {operators & FORBIDDEN}"
-    assert domains <= {""}, f"the graph holds operators of {domains}"
+    if odd := {node.op_type for node in model.graph.node if node.domain or node.op_type in FORBIDDEN}:
+        raise TrainingError(f"The graph holds operators that it must not: {', '.join(sorted(odd))}.")
     onnx.save(model, path)
     return network
 
@@ -79,7 +81,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "labels": json.dumps(checkpoint.labels),
         "sample_rate": str(SAMPLE_RATE),
         "chunk_samples": str(CHUNK_SAMPLES),
-        "version": f"{version('genre-classifier')}+{weights_digest(checkpoint)[:8]}",
+        "version": f"{version('genre-classifier')}+{digest(checkpoint)[:8]}",
         "temperature": str(checkpoint.temperature),
         "uncertain_below": str(checkpoint.uncertain_below),
         "trained_on": checkpoint.trained_on,
@@ -88,9 +90,11 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def weights_digest(checkpoint: Checkpoint) -> str:
-    """SHA-256 of the weights, by which two models of one release differ."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(checkpoint.model_state_dict.items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
+def digest(checkpoint: Checkpoint) -> str:
+    """SHA-256 of all that decides an answer, by which two models of one release differ."""
+    tensors = {**checkpoint.model_state_dict, "mean": checkpoint.mean, "deviation": checkpoint.deviation}
+    settings = [checkpoint.labels, checkpoint.temperature, checkpoint.uncertain_below]
+    total = hashlib.sha256(json.dumps(settings).encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(name.encode() + (b"" if tensor is None else tensor.numpy().tobytes()))
+    return total.hexdigest()

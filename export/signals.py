@@ -25,6 +25,7 @@ def synthetic_chunks() -> dict[str, NDArray[np.float32]]:
         "sweep": sweep,
         "second half silent": np.where(SECONDS < 1.5, chord(440.0), 0.0),  # noqa: PLR2004
         "impulse": impulse,
+        "far beyond full scale": np.float32(3e38) * np.sign(chord(440.0)),
         "constant": np.full(CHUNK_SAMPLES, 0.25),
         "silence": np.zeros(CHUNK_SAMPLES),
     }

@@ -1,6 +1,8 @@
 """Tell the genre of files and folders from the command line, without a server: python -m serving PATH..."""
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,24 +49,31 @@ def run(paths: list[Path], form: str, top_k: int | None, output: Path | None, *,
 
     from audio import AudioError  # noqa: PLC0415
     from serving.clip import SilentClipError  # noqa: PLC0415
-    from serving.report import open_report  # noqa: PLC0415
+    from serving.report import ReportError, open_report  # noqa: PLC0415
     from serving.session import GenreSession, ModelError  # noqa: PLC0415
     from serving.settings import read_settings  # noqa: PLC0415
 
     logging.getLogger("bentoml.genre").setLevel(logging.ERROR)  # a run on the CPU is nothing to warn a person of
     settings = read_settings()
+    found = find_files(paths)
+    if not found:
+        print("There are no audio files in what was named.", file=sys.stderr)
+        return WRONG_USE
+    if output and output.exists() and is_music(output, found):
+        print(f"--output {output} would write over a piece of music.", file=sys.stderr)
+        return WRONG_USE
     try:
         session = GenreSession(settings.model, provider=settings.provider, threads=settings.threads)
         if top_k is not None and top_k > len(session.info.labels):
             print(f"--top-k must be from 1 to {len(session.info.labels)}.", file=sys.stderr)
             return WRONG_USE
         report = open_report(output, form, session.info.labels, resume=skip_existing, ranking=bool(top_k and top_k > 1))
-    except (ModelError, OSError) as error:
+    except (ModelError, ReportError) as error:
         print(error, file=sys.stderr)
         return WRONG_USE
     failed = 0
     with report:
-        files = [file for file in find_files(paths) if str(file) not in report.done]
+        files = [file for file in found if str(file) not in report.done]
         for file in tqdm(files, unit="file", disable=None, leave=False):  # silent where there is no terminal
             try:
                 report.write(str(file), classify(file, session, settings, top_k))
@@ -89,6 +98,11 @@ def find_files(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
+def is_music(output: Path, files: list[Path]) -> bool:
+    """Whether the output is one of the files to judge, or is called like one."""
+    return output.suffix.lower() in SUFFIXES.split() or output.resolve() in map(Path.resolve, files)
+
+
 def classify(file: Path, session: "GenreSession", settings: "Settings", top_k: int | None) -> "Verdict":
     """The verdict on one file.
 
@@ -108,10 +122,21 @@ def classify(file: Path, session: "GenreSession", settings: "Settings", top_k: i
 
 def main() -> None:
     """Run, and leave with the exit code; what is written stays written when interrupted."""
+    args = parse_args()
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and must not end the run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(run(**vars(parse_args())))
+        sys.exit(run(**vars(args)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # who reads has seen enough; Python would complain of the rest at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(WRONG_USE)
 
 
 if __name__ == "__main__":

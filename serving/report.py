@@ -1,6 +1,7 @@
 """The command line's output: a table for people, JSON Lines or CSV for programs, one line a file as it is done."""
 
 import csv
+import io
 import json
 import sys
 from abc import ABC, abstractmethod
@@ -48,19 +49,19 @@ class JsonReport(Report):
 
     def write(self, file: str, verdict: Verdict) -> None:
         """Write one file's verdict."""
-        self.line(json.dumps({"file": file, **verdict.model_dump(mode="json")}, ensure_ascii=False))
+        self.line(json.dumps({"file": file, **verdict.model_dump(mode="json")}))
 
 
 class CsvReport(Report):
     """One row a file, with a column for each label's probability."""
 
-    def __init__(self, output: TextIO, done: frozenset[str], labels: Sequence[str], *, header: bool) -> None:
+    def __init__(self, output: TextIO, done: frozenset[str], columns: Sequence[str], *, header: bool) -> None:
         """Write the header, unless the output is resumed."""
         super().__init__(output, done)
-        self._labels = labels
+        self._labels = columns[len(COLUMNS) :]
         self._writer = csv.writer(output, lineterminator="\n")
         if header:
-            self._writer.writerow([*COLUMNS, *labels])
+            self._writer.writerow(columns)
 
     def write(self, file: str, verdict: Verdict) -> None:
         """Write one file's verdict."""
@@ -93,30 +94,56 @@ class TableReport(Report):
             self.line(f"{'':<{self._width}}  {verdict.warning}")
 
 
+class ReportError(Exception):
+    """The output cannot be what it shall be; the message is one sentence."""
+
+
 def open_report(output: Path | None, form: str, labels: Sequence[str], *, resume: bool, ranking: bool) -> Report:
     """The report in a form: json, csv or table.
 
     Raises:
-        OSError: the output cannot be written.
+        ReportError: the output cannot be written, or holds something else than a report to resume.
     """
-    done = _resume(output, form) if output and resume else frozenset()
-    file = sys.stdout if output is None else output.open("a" if resume else "w", encoding="utf-8", newline="")
+    columns = [*COLUMNS, *labels]
+    done: frozenset[str] = frozenset()
+    file: TextIO = sys.stdout
+    if output:
+        try:
+            if resume and output.exists():
+                done = _resume(output, form, columns)
+            # File names need not be UTF-8: what they are made of goes out as it came.
+            file = output.open("a" if resume else "w", encoding="utf-8", errors="surrogateescape", newline="")
+        except OSError as error:
+            raise ReportError(f"{output} cannot be written: {error.strerror}.") from error
     if form == "json":
         return JsonReport(file, done)
     if form == "csv":
-        return CsvReport(file, done, labels, header=file is sys.stdout or file.tell() == 0)
+        return CsvReport(file, done, columns, header=file is sys.stdout or file.tell() == 0)
     return TableReport(file, labels, ranking=ranking)
 
 
-def _resume(output: Path, form: str) -> frozenset[str]:
-    """The files an earlier run has written; a line that it did not finish is cut off."""
-    if not output.exists():
-        return frozenset()
+def _resume(output: Path, form: str, columns: Sequence[str]) -> frozenset[str]:
+    """The files an earlier run has written; a line that it did not finish is cut off, once the rest is known to fit."""
+    other = ReportError(f"{output} holds something else than the --{form} of an earlier run: left as it is.")
     written = output.read_bytes()
+    start = b'{"file": ' if form == "json" else _csv_line(columns).encode()
+    if written[: len(start)] != start[: len(written)]:
+        raise other
     whole = written[: written.rfind(b"\n") + 1]
+    text = whole.decode("utf-8", errors="surrogateescape")
+    try:
+        if form == "json":
+            done = frozenset(json.loads(line)["file"] for line in text.split("\n")[:-1])
+        else:
+            done = frozenset(row[0] for row in list(csv.reader(io.StringIO(text, newline="")))[1:])
+    except (ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
+        raise other from error
     if whole != written:
         output.write_bytes(whole)
-    lines = whole.decode().splitlines()
-    if form == "json":
-        return frozenset(json.loads(line)["file"] for line in lines)
-    return frozenset(row[0] for row in csv.reader(lines))
+    return done
+
+
+def _csv_line(values: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()

@@ -183,7 +183,7 @@ def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = {
         HTTPStatus.NOT_FOUND: "There is nothing at this address: the page is at /, and files are sent to /classify.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"This address does not take {request.method}: files are sent by POST.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"This address does not take {request.method} requests.",
     }.get(HTTPStatus(error.status_code), f"{error.detail}.")
     return JSONResponse({"error": sentence}, error.status_code, error.headers)
 

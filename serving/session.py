@@ -1,9 +1,11 @@
 """The ONNX Runtime session: the graph, what its metadata says, and the execution provider that runs it."""
 
 import contextlib
+import ctypes
 import io
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,18 +106,30 @@ def _open_session(model: Path, provider: str, threads: int) -> "onnxruntime.Infe
     options.intra_op_num_threads = threads
     onnxruntime.set_default_logger_severity(FATAL)  # it writes pages where CUDA fails; what matters is said below
     if provider != "cpu":
-        session, why_not = None, "this onnxruntime is built without it"
-        if CUDA in onnxruntime.get_available_providers():
+        session, why_not = None, "there is no NVIDIA driver"
+        driver = _has_nvidia_driver()
+        if CUDA not in onnxruntime.get_available_providers():
+            why_not = "this onnxruntime is built without it"
+        elif driver:
             session, why_not = _try_cuda(model, options)
         if session:
             return session
         if provider == "cuda":
             raise ModelError(f"GENRE_PROVIDER is cuda, but CUDA does not work: {why_not}.")
-        logger.warning("No CUDA (%s): the model runs on the CPU.", why_not)
+        # Only where there is a GPU is it a fault not to use it.
+        logger.log(logging.WARNING if driver else logging.INFO, "No CUDA, %s: the model runs on the CPU.", why_not)
     try:
         return onnxruntime.InferenceSession(model, options, providers=[CPU])
     except Exception as error:
         raise ModelError(f"{model} is not a model ONNX Runtime can load: {_reason(error)}.") from error
+
+
+def _has_nvidia_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _try_cuda(model: Path, options: "onnxruntime.SessionOptions") -> tuple["onnxruntime.InferenceSession | None", str]:

@@ -36,6 +36,16 @@ def test_card_tells_the_model_s_facts(metadata):
     assert f"below {threshold:.2f}" in card
 
 
+def test_exactness_is_as_measured():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "exactness.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    for each in measured["difference"].values():
+        assert f"| {each['median']:.1e} | {each['largest']:.1e} |" in readme
+    assert f"on {measured['chunks']} chunks of real music" in readme
+    assert f"same beats on {100 * measured['beats_equal']:.1f} % of the chunks" in readme
+    assert f"same tuning on {100 * measured['tuning_equal']:.1f} %" in readme
+
+
 def test_the_readme_s_answer_is_the_answer():
     readme = (ROOT / "README.md").read_text()
     promised = json.loads(re.search(r"\$ curl [^\n]*\n(\{.*?\n?\})\n```", readme, re.DOTALL)[1])

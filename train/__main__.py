@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from train.config import Config
-from train.errors import TrainingError
+from train.errors import exit_code
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,20 +32,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: 0, 2 with a sentence, or 130 where the user stopped it."""
     args = parse_args(argv)
-    try:
-        from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
 
+    def run() -> None:
         settings = vars(args)
         config = Config(**{field.name: settings.pop(field.name) for field in fields(Config)})
+        from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
+
         run(config=config, **settings)
-    except TrainingError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\ntrain: stopped; --resume goes on from the last whole epoch in {args.output}.", file=sys.stderr)
-        return 130
-    return 0
+
+    def when_stopped() -> str:
+        if (args.output / "last.ckpt").is_file():
+            return f"stopped; --resume goes on from the last whole epoch in {args.output}."
+        return "stopped, before the first epoch was over."
+
+    return exit_code("train", run, when_stopped)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """One dict in one file: weights, what they were trained on, and what they reach."""
 
-import pickle
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,18 @@ class Checkpoint:
         torch.save(vars(self), part)
         part.replace(path)
 
+    def is_sound(self) -> bool:
+        """Whether its values can be what training wrote; raises whatever where they do not even fit the network."""
+        network = self.network()
+        tensors = [*network.cnn.state_dict().values(), network.standardise.mean, network.standardise.deviation]
+        return (
+            isinstance(self.labels, list)
+            and len(set(self.labels)) == len(self.labels)
+            and 0 < self.temperature < math.inf
+            and all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+            and bool((network.standardise.deviation > 0).all())
+        )
+
     def network(self) -> GenreNet:
         """The network with these weights, in evaluation mode, on the CPU."""
         network = GenreNet(len(self.labels))
@@ -63,9 +75,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
         known = {name: value for name, value in content.items() if name in Checkpoint.__dataclass_fields__}
         checkpoint = Checkpoint(**known)
-        checkpoint.network()
+        if checkpoint.is_sound():
+            return checkpoint
     except FileNotFoundError as error:
         raise TrainingError(f"There is no checkpoint {path}.") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError, KeyError) as error:
+    except Exception as error:  # of a file that is anything at all, unpickling raises anything at all
         raise TrainingError(f"{path} is not a checkpoint of this network.") from error
-    return checkpoint
+    raise TrainingError(f"{path} is a checkpoint that holds impossible values.")

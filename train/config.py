@@ -1,23 +1,38 @@
 """The settings of a training run."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from train.errors import TrainingError
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+
+def _option(default: Any, least: float, most: float, text: str) -> Any:
+    return field(default=default, metadata={"help": text, "least": least, "most": most})
 
 
 @dataclass(frozen=True)
 class Config:
     """How to train; saved with the checkpoint."""
 
-    epochs: int = _option(40, "passes over the training chunks")
-    batch: int = _option(64, "chunks in a step")
-    learning_rate: float = _option(1e-3, "Adam's at its highest; it falls to zero along a cosine")
-    weight_decay: float = _option(1e-4, "Adam's")
-    hop: float = _option(1.5, "seconds between the starts of training chunks; 3 for none to overlap")
-    mixup: float = _option(0.2, "parameter of the Beta distribution that mixes pairs of chunks; 0 for none")
-    mask_frames: int = _option(20, "blank up to so many successive frames (SpecAugment); 0 for none")
-    mask_coefficients: int = _option(6, "blank up to so many successive coefficients; 0 for none")
-    seed: int = _option(0, "of weights, draws and masks")
+    epochs: int = _option(40, 1, math.inf, "passes over the training chunks")
+    batch: int = _option(64, 2, math.inf, "chunks in a step")
+    learning_rate: float = _option(1e-3, 1e-9, 1, "Adam's at its highest; it falls to zero along a cosine")
+    weight_decay: float = _option(1e-4, 0, 1, "Adam's")
+    hop: float = _option(1.5, 0.1, 3, "seconds between the starts of training chunks; 3 for none to overlap")
+    mixup: float = _option(0.2, 0, 100, "parameter of the Beta distribution that mixes pairs of chunks; 0 for none")
+    mask_frames: int = _option(20, 0, 130, "blank up to so many successive frames (SpecAugment); 0 for none")
+    mask_coefficients: int = _option(6, 0, 40, "blank up to so many successive coefficients; 0 for none")
+    seed: int = _option(0, 0, 2**32 - 1, "of weights, draws and masks")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train.
+
+        Raises:
+            TrainingError: a value is out of its range.
+        """
+        for each in fields(self):
+            least, most = each.metadata["least"], each.metadata["most"]
+            if not least <= getattr(self, each.name) <= most:
+                limits = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+                raise TrainingError(f"--{each.name.replace('_', '-')} must be {limits}.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from audio import CHUNK_SAMPLES, SILENT_BELOW, AudioError, chunk_starts, decode
+from audio import CHUNK_SAMPLES, SILENT_BELOW, Audio, AudioError, chunk_starts, decode
 from train.errors import TrainingError
 from train.features import Features
 
@@ -59,7 +59,8 @@ class Chunks(Dataset[tuple[Tensor, int]]):
     Attributes:
         clip: int64 (chunks,), the position of each chunk's clip among `clips`.
         target: int64 (chunks,), the position of each chunk's genre among the labels.
-        excerpt: bool (chunks,), whether the clip is shorter than a chunk and was repeated to fill it.
+        scored: bool (chunks,), whether serving would cut this chunk too; false for those between, and for clips shorter
+            than a chunk, which are repeated to fill one.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class Chunks(Dataset[tuple[Tensor, int]]):
         label = {genre: index for index, genre in enumerate(labels)}
         self.clip = torch.tensor([clip for clip, _ in self.places], dtype=torch.int64)
         self.target = torch.tensor([label[self.clips[clip].genre] for clip, _ in self.places], dtype=torch.int64)
-        short = torch.tensor([len(waveform) < CHUNK_SAMPLES for waveform in waveforms], dtype=torch.bool)
-        self.excerpt = short[self.clip]
+        aligned = [set(chunk_starts(len(w)) if len(w) >= CHUNK_SAMPLES else ()) for w in waveforms]
+        self.scored = torch.tensor([start in aligned[clip] for clip, start in self.places], dtype=torch.bool)
 
     @staticmethod
     def _starts(waveform: np.ndarray, hop: int) -> list[int]:
@@ -102,12 +103,13 @@ def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
     """Clips that decode, and their waveforms; the others are named on standard error, and left out."""
     clips = list(clips)
 
-    def attempt(clip: Clip) -> np.ndarray | AudioError:
+    def attempt(clip: Clip) -> Audio | AudioError:
         try:
-            waveform = decode(clip.path).waveform
+            audio = decode(clip.path)
         except AudioError as error:
             return error
-        return waveform if len(waveform) else AudioError("The file holds no sound.", kind="too_short")
+        audible = bool((np.abs(audio.waveform) >= SILENT_BELOW).any())
+        return audio if audible else AudioError("The file is silent from beginning to end.", "too_short")
 
     kept: list[Clip] = []
     waveforms: list[np.ndarray] = []
@@ -117,8 +119,10 @@ def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
             if isinstance(result, AudioError):
                 tqdm.write(f"skipped {clip.path}: {result}", file=sys.stderr)
             else:
+                if result.warning:
+                    tqdm.write(f"{clip.path}: {result.warning}", file=sys.stderr)
                 kept.append(clip)
-                waveforms.append(result)
+                waveforms.append(result.waveform)
     return kept, waveforms
 
 

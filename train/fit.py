@@ -1,5 +1,7 @@
 """The training loop: cached features in, the best checkpoint by validation out."""
 
+import math
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,19 @@ from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import Config
 from train.data import Chunks
 from train.errors import TrainingError
-from train.evaluate import score
 from train.model import GenreNet
+from train.scores import Scores, score, uncertain_below
 
 
 class Fit:
     """Training under way: the network, its optimiser, and where it stands."""
 
-    def __init__(self, config: Config, labels: list[str], device: torch.device) -> None:
+    def __init__(self, config: Config, labels: list[str], device: torch.device, facts: dict[str, Any]) -> None:
+        """Starts afresh; `facts` are the fields of the checkpoint that are known beforehand."""
         torch.manual_seed(config.seed)
         self.config = config
         self.labels = labels
+        self.facts = facts
         self.device = device
         self.network = GenreNet(len(labels)).to(device)
         # The order of dimensions in memory that convolutions are a quarter faster in, on a CPU too.
@@ -37,9 +41,7 @@ class Fit:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
         self.history: list[dict[str, float]] = []
 
-    def run(
-        self, train: tuple[Tensor, Chunks], valid: tuple[Tensor, Chunks], output: Path, facts: dict[str, Any]
-    ) -> None:
+    def run(self, train: tuple[Tensor, Chunks], valid: tuple[Tensor, Chunks], output: Path) -> None:
         """Trains from where it stands to the last epoch, and writes best.ckpt and last.ckpt after each.
 
         Args:
@@ -47,7 +49,9 @@ class Fit:
             valid: likewise; the checkpoint with the best accuracy of its clips, averaged over genres, is the best,
                 the lower loss deciding among equals.
             output: an existing folder.
-            facts: fields of the checkpoint that are known beforehand.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
         """
         features, chunks = train
         if not self.history:
@@ -56,15 +60,18 @@ class Fit:
         self.network.to(self.device)
         while len(self.history) < self.config.epochs:
             figures = self.epoch(standardised, chunks)
-            figures |= self.validate(*valid)
+            scores = score(self.network.eval(), *valid)
+            figures |= validation_figures(scores)
             tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            sys.stdout.flush()
             self.schedule.step()
             self.history.append(figures)
             best = max(self.history, key=_merit) is figures
-            checkpoint = self.checkpoint(facts)
-            checkpoint.save(output / "last.ckpt")
+            checkpoint = self.checkpoint(scores)
+            # The best first: stopped between the two, resuming repeats the epoch.
             if best:
                 checkpoint.save(output / "best.ckpt")
+            checkpoint.save(output / "last.ckpt")
 
     def epoch(self, features: Tensor, chunks: Chunks) -> dict[str, float]:
         """About as many standardised chunks as there are, drawn so that every genre comes equally often."""
@@ -92,21 +99,12 @@ class Fit:
                 # Of a mixed pair, the genre that weighs more is the one to find.
                 accuracy.update(log_probs, soft_target.argmax(dim=1))
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        if not math.isfinite(total):
+            raise TrainingError(f"The loss of epoch {number} is not a number; try a lower --learning-rate.")
         return {"epoch": number, "train_loss": total / len(order), "train_accuracy": float(accuracy.compute())}
 
-    def validate(self, features: Tensor, chunks: Chunks) -> dict[str, float]:
-        """Loss and accuracies of the validation clips."""
-        scores = score(self.network.eval(), features, chunks)
-        metrics = scores.metrics()
-        return {
-            "valid_loss": float(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
-            "valid_chunk_accuracy": metrics["chunk_accuracy"],
-            "valid_track_accuracy": metrics["track_accuracy"],
-            "valid_track_accuracy_macro": metrics["track_accuracy_macro"],
-        }
-
-    def checkpoint(self, facts: dict[str, Any]) -> Checkpoint:
-        """What there is now, enough to serve it and enough to go on."""
+    def checkpoint(self, valid: Scores) -> Checkpoint:
+        """What there is now and how it scores on validation, enough to serve it and enough to go on."""
         standardise = self.network.standardise
         return Checkpoint(
             model_state_dict={
@@ -116,6 +114,8 @@ class Fit:
             labels=self.labels,
             mean=standardise.mean.cpu(),
             deviation=standardise.deviation.cpu(),
+            uncertain_below=uncertain_below(valid),
+            metrics={"valid": valid.metrics()},
             config=asdict(self.config),
             history=list(self.history),
             resume={
@@ -123,28 +123,44 @@ class Fit:
                 "schedule": self.schedule.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "random": torch.get_rng_state(),
+                "cuda_random": torch.cuda.get_rng_state_all(),
             },
-            **facts,
+            **self.facts,
         )
 
     def resume(self, path: Path) -> None:
         """Goes back to where a last.ckpt stands.
 
         Raises:
-            TrainingError: it is no such checkpoint, or of other genres or another configuration.
+            TrainingError: it is no such checkpoint, or of other genres, another configuration or another split.
         """
         checkpoint = load_checkpoint(path)
         if checkpoint.resume is None:
             raise TrainingError(f"{path} holds no state of an optimiser to go on from.")
-        if checkpoint.labels != self.labels or checkpoint.config != asdict(self.config):
-            raise TrainingError(f"{path} was trained on other genres or with other settings; give it those to go on.")
+        config = asdict(self.config)
+        if other := [name for name in config if checkpoint.config.get(name) != config[name]]:
+            raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")
+        if checkpoint.labels != self.labels or checkpoint.split_sha256 != self.facts.get("split_sha256", ""):
+            raise TrainingError(f"{path} was trained on other clips, or another split of them; give it those to go on.")
         network = checkpoint.network()
         self.network.load_state_dict(network.state_dict())
         self.optimiser.load_state_dict(checkpoint.resume["optimiser"])
         self.schedule.load_state_dict(checkpoint.resume["schedule"])
         self.scaler.load_state_dict(checkpoint.resume["scaler"])
         torch.set_rng_state(checkpoint.resume["random"])
+        torch.cuda.set_rng_state_all(checkpoint.resume["cuda_random"])
         self.history = checkpoint.history
+
+
+def validation_figures(scores: Scores) -> dict[str, float]:
+    """Loss and accuracies of the validation clips, for the history."""
+    metrics = scores.metrics()
+    return {
+        "valid_loss": float(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
+        "valid_chunk_accuracy": metrics["chunk_accuracy"],
+        "valid_track_accuracy": metrics["track_accuracy"],
+        "valid_track_accuracy_macro": metrics["track_accuracy_macro"],
+    }
 
 
 def _merit(figures: dict[str, float]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ N_MELS = 128
 N_MFCC = 40
 TOP_DB = 80.0
 AMIN = 1e-10  # the least power that decibels are taken of
+LOUDEST = 1e15  # amplitude beyond which the power of a frame would not fit a float32; no music comes near
 
 ROWS, COLUMNS = 32, 64  # N_FFT = ROWS x COLUMNS: sample n = COLUMNS * row + column
 HALF_ROWS = ROWS // 2 + 1  # 17: of a real signal's first transform, the rest are conjugates
@@ -54,6 +55,7 @@ class PowerSpectrum(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, 66150) to power (batch, 1088, 130); 63 of the 1088 bins stand there twice."""
         left = N_FFT // 2  # centred frames, zeros beyond the ends
+        waveform = waveform.clamp(-LOUDEST, LOUDEST)
         padded = nn.functional.pad(waveform, (left, PADDED_HOPS * HOP - left - CHUNK_SAMPLES))
         # Transposed before the frames overlap, a quarter of the work of transposing the frames.
         hops = padded.reshape(-1, PADDED_HOPS, ROWS_PER_HOP, COLUMNS).permute(0, 3, 2, 1)

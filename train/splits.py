@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,6 +10,8 @@ from typing import Literal, get_args
 from train.errors import TrainingError
 
 Split = Literal["train", "valid", "test"]
+
+PARTS: dict[str, Split] = {part: part for part in get_args(Split)}
 
 # Kereliuk, Sturm and Larsen, "Deep learning and music adversaries", IEEE Trans. Multimedia 2015, arXiv 1507.04761:
 # GTZAN without its duplicates and distorted clips, no artist on two sides.
@@ -21,28 +24,42 @@ def load_split(name: str) -> dict[str, Split]:
     Raises:
         TrainingError: it is neither.
     """
-    return read_split(FAULT_FILTERED if name == "fault-filtered" else Path(name))
+    if name == "fault-filtered":
+        return read_split(FAULT_FILTERED)
+    if not Path(name).is_file():
+        raise TrainingError(f"There is no split {name}: it is fault-filtered, or a CSV file with columns clip,split.")
+    return read_split(Path(name))
 
 
 def read_split(path: Path) -> dict[str, Split]:
     """Split of each clip, from a CSV file with the columns clip and split.
 
     Raises:
-        TrainingError: the file is not such a table.
+        TrainingError: the file is not such a table, or names a clip twice.
     """
+    split: dict[str, Split] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            split = {row["clip"]: row["split"] for row in csv.DictReader(file)}
+        # Spreadsheets write a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                clip, part = row["clip"], row["split"]
+                if part not in PARTS:
+                    raise TrainingError(f"{path} holds the split {part!r}; there are train, valid and test.")
+                if clip in split:
+                    raise TrainingError(f"{path} names the clip {clip} twice.")
+                split[clip] = PARTS[part]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path} is not a table with the columns clip and split.") from error
-    if wrong := set(split.values()) - set(get_args(Split)):
-        raise TrainingError(f"{path} holds the split {min(wrong)!r}; there are train, valid and test.")
-    return split  # type: ignore[return-value]
+    return split
 
 
 def split_table(split: Mapping[str, Split]) -> str:
     """The split as CSV text, sorted by clip: what `read_split` reads, and what is hashed."""
-    return "clip,split\n" + "".join(f"{clip},{split[clip]}\n" for clip in sorted(split))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("clip", "split"))
+    writer.writerows(sorted(split.items()))
+    return table.getvalue()
 
 
 def split_sha256(split: Mapping[str, Split]) -> str:

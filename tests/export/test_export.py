@@ -11,7 +11,7 @@ import torch
 from audio import cut_chunks, decode
 from benchmarks.baseline import librosa_features
 from export.graph import FORBIDDEN, write_graph
-from export.parity import compare, table
+from export.parity import compare, sessions, table
 from export.signals import synthetic_chunks
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.model import GenreNet
@@ -43,11 +43,21 @@ def graph(checkpoint, tmp_path_factory):
 
 def test_agrees_with_pytorch_at_every_batch_size(graph):
     path, network = graph
-    rows = compare(network, path, synthetic_chunks())
+    rows = compare(network, sessions(path)[0], synthetic_chunks())
     assert {row.batch for row in rows} == {1, 2, 7, 64}
     # Noise 90 dB down, silence, an impulse and the like hold decisions that tie; one of these chunks may flip.
     assert all(len(row.beyond) <= 1 and not row.genre_differs.any() for row in rows), table(rows)
-    assert all(row.embedding_difference < 1e-3 for row in rows)
+
+
+def test_a_difference_in_the_embedding_alone_is_found(graph, checkpoint):
+    path, _ = graph
+    other = checkpoint.network()
+    with torch.no_grad():
+        other.cnn.bn_fc.bias += 0.1
+        other.cnn.out.bias -= 0.1 * other.cnn.out.weight.sum(dim=1)  # the log-probabilities are as they were
+    rows = compare(other, sessions(path)[0], synthetic_chunks())
+    assert all(row.difference.max() < 1e-3 for row in rows)
+    assert not any(row.agrees for row in rows)
 
 
 def test_a_wrong_graph_is_found(graph, checkpoint):
@@ -55,7 +65,7 @@ def test_a_wrong_graph_is_found(graph, checkpoint):
     other = checkpoint.network()
     with torch.no_grad():
         other.cnn.out.bias[0] += 0.01
-    rows = compare(other, path, synthetic_chunks())
+    rows = compare(other, sessions(path)[0], synthetic_chunks())
     assert not any(row.agrees for row in rows)
     assert "beyond: silence" in table(rows)
 

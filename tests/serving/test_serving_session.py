@@ -60,6 +60,7 @@ def test_the_check_needs_no_sample_clip(stand_in, monkeypatch, tmp_path):
 
 
 def test_a_missing_gpu_is_an_error_only_if_it_was_asked_for(stand_in, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="bentoml.genre")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     assert GenreSession(stand_in, provider="auto").info.provider == "CPUExecutionProvider"
     assert len(caplog.messages) == 1

@@ -17,7 +17,7 @@ from train.data import Chunks, decode_clips, extract, find_clips
 from train.errors import TrainingError
 from train.features import Features
 from train.fit import Fit
-from train.splits import FAULT_FILTERED, read_split, split_sha256
+from train.splits import FAULT_FILTERED, read_split, split_sha256, split_table
 
 GENRES = ("beeps", "chords", "hiss")
 
@@ -107,26 +107,34 @@ def test_resumes_where_it_stopped(folder, tmp_path):
     config = Config(epochs=3, batch=16)
     device = torch.device("cpu")
 
-    whole = Fit(config, list(GENRES), device)
-    whole.run(sets["train"], sets["valid"], tmp_path, {})
+    whole = Fit(config, list(GENRES), device, {})
+    whole.run(sets["train"], sets["valid"], tmp_path)
 
     class StoppedError(Exception):
         pass
 
-    first = Fit(config, list(GENRES), device)
-    validate = first.validate
+    first = Fit(config, list(GENRES), device, {})
+    epoch = first.epoch
 
-    def stop_in_the_third_epoch(*arguments):
+    def stop_in_the_third(*arguments):
         if len(first.history) == 2:
             raise StoppedError
-        return validate(*arguments)
+        return epoch(*arguments)
 
-    first.validate = stop_in_the_third_epoch
+    first.epoch = stop_in_the_third
     with pytest.raises(StoppedError):
-        first.run(sets["train"], sets["valid"], tmp_path, {})
-    second = Fit(config, list(GENRES), device)
+        first.run(sets["train"], sets["valid"], tmp_path)
+    best = load_checkpoint(tmp_path / "best.ckpt")  # serves as it is
+    assert best.metrics["valid"]["tracks"] == 6
+    assert 0 < best.uncertain_below <= 1
+
+    with pytest.raises(TrainingError, match="another split"):
+        Fit(config, list(GENRES), device, {"split_sha256": "of other clips"}).resume(tmp_path / "last.ckpt")
+    with pytest.raises(TrainingError, match="another epochs"):
+        Fit(Config(epochs=4, batch=16), list(GENRES), device, {}).resume(tmp_path / "last.ckpt")
+    second = Fit(config, list(GENRES), device, {})
     second.resume(tmp_path / "last.ckpt")
-    second.run(sets["train"], sets["valid"], tmp_path, {})
+    second.run(sets["train"], sets["valid"], tmp_path)
     assert second.history == whole.history
 
 
@@ -134,10 +142,13 @@ def test_resumes_where_it_stopped(folder, tmp_path):
     ("arguments", "says"),
     [
         (["--data", "nowhere"], "nowhere is not a folder"),
-        (["--split", "nowhere.csv"], "nowhere.csv is not a table"),
+        (["--split", "nowhere.csv"], "There is no split nowhere.csv"),
         (["--split", "fault-filtered"], "leaves no clip"),
         (["--device", "cuda"], "finds no CUDA device"),
         (["--resume"], "There is no checkpoint"),
+        (["--batch", "1"], "--batch must be at least 2"),
+        (["--learning-rate", "nan"], "--learning-rate must be from"),
+        (["--output", __file__], "File exists"),
     ],
 )
 def test_says_what_is_wrong_in_one_sentence(arguments, says, folder, tmp_path):
@@ -165,13 +176,43 @@ def test_chunks_are_random_access(folder):
     chunks = Chunks(clips, waveforms, GENRES)
     # 2 s fill one chunk, 6.5 s hold two; half a second at the end is too little for a third.
     assert chunks.clip.tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 5]
-    assert chunks.excerpt.tolist() == [True, False, False] * 3
+    assert chunks.scored.tolist() == [False, True, True] * 3
     excerpt, label = chunks[0]
     assert label == 0
     assert np.array_equal(excerpt[44100:], excerpt[: 66150 - 44100])  # repeated, not padded
     assert np.array_equal(chunks[2][0], waveforms[1][66150 : 2 * 66150])
     overlapping = Chunks(clips, waveforms, GENRES, hop=33075)
     assert overlapping.places[1:4] == [(1, 0), (1, 33075), (1, 66150)]
+    assert overlapping.scored[:4].tolist() == [False, True, False, True]
+
+
+def test_a_finished_run_is_not_trained_over(trained, folder):
+    output, _ = trained
+    before = (output / "best.ckpt").read_bytes()
+    ended = train("--data", folder, "--split", folder / "split.csv", "--output", output)
+    assert ended.returncode == 2
+    assert "holds a run already" in ended.stderr
+    assert (output / "best.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("clip,split\na,train\na,test\n", "names the clip a twice"),
+        ("clip,split\na,training\n", "holds the split 'training'"),
+        ("name,part\na,train\n", "is not a table"),
+    ],
+)
+def test_a_table_that_splits_nothing(tmp_path, table, says):
+    (tmp_path / "split.csv").write_text(table)
+    with pytest.raises(TrainingError, match=says):
+        read_split(tmp_path / "split.csv")
+
+
+def test_a_split_can_be_given_back(tmp_path):
+    split = {"b, live": "test", 'a "quoted" name': "train", "c": "valid"}
+    (tmp_path / "split.csv").write_text("\ufeff" + split_table(split), encoding="utf-8")  # as spreadsheets save it
+    assert read_split(tmp_path / "split.csv") == split
 
 
 def test_published_split_is_whole():
