@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from train.config import Config
+from train.config import SPLITS, Config, SplitConfig
 from train.errors import exit_code
 
 
@@ -19,7 +19,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder with a folder of clips for each genre")
     parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, figures and the split")
-    parser.add_argument("--split", default="fault-filtered", help="fault-filtered, or a CSV file: clip,split")
+    parser.add_argument("--split", default="fault-filtered", help=f"{', '.join(SPLITS)}, or a CSV file: clip,split")
+    parser.add_argument("--artists", type=Path, help="a CSV file: clip,artist, for --split artist")
+    parser.add_argument("--folds", type=int, default=0, help="cross-validate over so many folds of --split artist")
+    parser.add_argument("--fold", type=int, help="train this fold alone, counted from 0")
+    parser.add_argument("--split-seed", type=int, default=0, help="of artist and random-chunk")
     parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/last.ckpt")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"), help="where to train")
     recipe = parser.add_argument_group("recipe")
@@ -36,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> None:
         settings = vars(args)
         config = Config(**{field.name: settings.pop(field.name) for field in fields(Config)})
+        split = SplitConfig(**{field.name: settings.pop(field.name) for field in fields(SplitConfig)})
         from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
 
-        run(config=config, **settings)
+        run(config=config, split=split, **settings)
 
     def when_stopped() -> str:
         if (args.output / "last.ckpt").is_file():

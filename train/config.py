@@ -2,13 +2,52 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from train.errors import TrainingError
 
+SPLITS = ("fault-filtered", "artist", "random-chunk")
+LEAST_FOLDS = 3
+
 
 def _option(default: Any, least: float, most: float, text: str) -> Any:
     return field(default=default, metadata={"help": text, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Which chunks train, which choose, which test."""
+
+    split: str = "fault-filtered"
+    """fault-filtered, artist, random-chunk, or the path of a CSV file."""
+    artists: Path | None = None
+    """A CSV file with the columns clip and artist, for the split by artist."""
+    folds: int = 0
+    """How many for a cross-validation by artist; 0 for a single split."""
+    fold: int | None = None
+    """The only one to train, where it is not all."""
+    split_seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """The split in a word."""
+        return Path(self.split).name
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no split.
+
+        Raises:
+            TrainingError: an option does not go with the others.
+        """
+        if self.split not in SPLITS and not Path(self.split).is_file():
+            raise TrainingError(f"There is no split {self.split}: it is {', '.join(SPLITS)}, or a CSV file clip,split.")
+        if self.split != "artist" and (self.folds or self.artists):
+            raise TrainingError("--folds and --artists go with --split artist.")
+        if self.folds and self.folds < LEAST_FOLDS:
+            raise TrainingError(f"--folds must be at least {LEAST_FOLDS}: one tests, one chooses, the others train.")
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise TrainingError("--fold must be from 0 to one less than --folds.")
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -16,6 +18,7 @@ from audio import CHUNK_SAMPLES, SILENT_BELOW, Audio, AudioError, chunk_starts, 
 from train.errors import TrainingError
 from train.features import Features
 
+Waveform = NDArray[np.float32]  # mono at 22 050 Hz, (samples,)
 SUFFIXES = (".wav", ".au", ".mp3", ".flac", ".ogg")
 
 
@@ -59,12 +62,13 @@ class Chunks(Dataset[tuple[Tensor, int]]):
     Attributes:
         clip: int64 (chunks,), the position of each chunk's clip among `clips`.
         target: int64 (chunks,), the position of each chunk's genre among the labels.
+        number: int64 (chunks,), the place of a chunk among those that serving cuts of its clip; -1 for those between.
         scored: bool (chunks,), whether serving would cut this chunk too; false for those between, and for clips shorter
             than a chunk, which are repeated to fill one.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], waveforms: Sequence[np.ndarray], labels: Sequence[str], hop: int = CHUNK_SAMPLES
+        self, clips: Sequence[Clip], waveforms: Sequence[Waveform], labels: Sequence[str], hop: int = CHUNK_SAMPLES
     ) -> None:
         """Chunks start every `hop` samples; by default they are those that serving cuts."""
         self.clips = list(clips)
@@ -75,16 +79,27 @@ class Chunks(Dataset[tuple[Tensor, int]]):
         label = {genre: index for index, genre in enumerate(labels)}
         self.clip = torch.tensor([clip for clip, _ in self.places], dtype=torch.int64)
         self.target = torch.tensor([label[self.clips[clip].genre] for clip, _ in self.places], dtype=torch.int64)
-        aligned = [set(chunk_starts(len(w)) if len(w) >= CHUNK_SAMPLES else ()) for w in waveforms]
-        self.scored = torch.tensor([start in aligned[clip] for clip, start in self.places], dtype=torch.bool)
+        numbers = [{start: n for n, start in enumerate(chunk_starts(len(waveform)))} for waveform in self.waveforms]
+        self.number = torch.tensor([numbers[clip].get(start, -1) for clip, start in self.places], dtype=torch.int64)
+        whole = torch.tensor([len(waveform) >= CHUNK_SAMPLES for waveform in waveforms], dtype=torch.bool)
+        self.scored = (self.number >= 0) & whole[self.clip]
 
     @staticmethod
-    def _starts(waveform: np.ndarray, hop: int) -> list[int]:
+    def _starts(waveform: Waveform, hop: int) -> list[int]:
         starts = set(chunk_starts(len(waveform)))
         if hop != CHUNK_SAMPLES:
             starts.update(range(0, len(waveform) - CHUNK_SAMPLES + 1, hop))
         peaks = {start: np.abs(waveform[start : start + CHUNK_SAMPLES]).max() for start in sorted(starts)}
         return [start for start, peak in peaks.items() if peak >= SILENT_BELOW]  # as serving leaves silence out
+
+    def subset(self, mask: Tensor) -> "Chunks":
+        """The chunks where the mask, bool (chunks,), is true; clips keep their positions."""
+        part = copy(self)
+        part.places = [self.places[index] for index in mask.nonzero()[:, 0].tolist()]
+        part.clip, part.target, part.number, part.scored = (
+            each[mask] for each in (self.clip, self.target, self.number, self.scored)
+        )
+        return part
 
     def __len__(self) -> int:
         return len(self.places)
@@ -94,12 +109,12 @@ class Chunks(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(self.waveforms[clip][start : start + CHUNK_SAMPLES]), int(self.target[index])
 
 
-def fill_chunk(waveform: np.ndarray) -> np.ndarray:
+def fill_chunk(waveform: Waveform) -> Waveform:
     """A waveform shorter than a chunk, repeated to fill one; others as they are."""
     return waveform if len(waveform) >= CHUNK_SAMPLES else np.resize(waveform, CHUNK_SAMPLES)
 
 
-def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
+def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[Waveform]]:
     """Clips that decode, and their waveforms; the others are named on standard error, and left out."""
     clips = list(clips)
 
@@ -112,7 +127,7 @@ def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[np.ndarray]]:
         return audio if audible else AudioError("The file is silent from beginning to end.", "too_short")
 
     kept: list[Clip] = []
-    waveforms: list[np.ndarray] = []
+    waveforms: list[Waveform] = []
     with ThreadPoolExecutor() as pool:
         results = pool.map(attempt, clips)
         for clip, result in zip(clips, tqdm(results, "decoding", len(clips), unit="clip", disable=None), strict=True):

@@ -1,80 +1,104 @@
-"""A whole training run: decode, extract, fit, score, write."""
+"""A whole training run: decode, split, extract, fit, score, write; once, or once for each fold."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from audio import CHUNK_SAMPLES, SAMPLE_RATE
+from train.assign import decode_and_split
 from train.checkpoint import load_checkpoint
-from train.config import Config
-from train.data import Chunks, decode_clips, extract, find_clips
+from train.config import Config, SplitConfig
+from train.data import Chunks, extract, find_clips
 from train.errors import TrainingError
 from train.features import Features
 from train.fit import Fit
-from train.scores import plot_confusion, score, table, uncertain_below
-from train.splits import PARTS, load_split, split_sha256, split_table
+from train.scores import Scores, plot_confusion, pool, score, table, uncertain_below
+from train.splits import PARTS, Split
 
 
-def run(data: Path, output: Path, config: Config, *, split: str, resume: bool, device: str) -> None:
-    """Trains, scores the best checkpoint on the clips of each part, and writes into it what it reaches.
+@dataclass(frozen=True)
+class Material:
+    """What is trained on: the features of all chunks, and what they are of."""
+
+    features: Tensor
+    """float32 (chunks, 5, 40, 130)."""
+    chunks: Chunks
+    origin: str
+    """The data and the split, in words."""
+
+    def part(self, split: Split, part: str) -> tuple[Tensor, Chunks]:
+        """Features and chunks of a part of the split."""
+        mask = split.mask(self.chunks, part)
+        return self.features[mask], self.chunks.subset(mask)
+
+
+def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume: bool, device: str) -> None:
+    """Trains, scores the best checkpoint on each part, and writes into it what it reaches.
 
     Args:
         data: a folder with a folder of clips for each genre.
-        output: a folder for best.ckpt, last.ckpt, split.csv, metrics.json and confusion.png.
+        output: a folder for best.ckpt, last.ckpt, split.csv, scores.pt, metrics.json and confusion.png; with folds, one
+            folder for each in it, and the figures of all beside them.
         config: the recipe.
-        split: `fault-filtered`, or the path of a table with the columns clip and split.
-        resume: go on from output/last.ckpt.
+        split: which chunks train, which choose, which test.
+        resume: go on from last.ckpt; of folds, with those that are not done.
         device: auto, cuda or cpu.
 
     Raises:
         TrainingError: something the user named is not there or not fit.
     """
     where = choose_device(device)
-    last = output / "last.ckpt"
+    folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
+    turns = list(range(len(folders))) if split.fold is None else [split.fold]
     if resume:
-        load_checkpoint(last)  # before minutes of decoding
-    elif last.exists():
-        raise TrainingError(f"{output} holds a run already; --resume goes on with it, or name another folder.")
-    assigned = load_split(split)
-    found = find_clips(data)
-    chosen = [clip for clip in found if clip.name in assigned]
-    print(f"{len(chosen)} of {len(found)} clips are in the split {split}; decoding them", flush=True)
-    clips, waveforms = decode_clips(chosen)
-    used = {clip.name: assigned[clip.name] for clip in clips}
-    if missing := [part for part in PARTS if part not in used.values()]:
-        hint = "; --split takes a CSV file for other music than GTZAN" if split == "fault-filtered" else ""
-        raise TrainingError(f"The split {split} leaves no clip of {data} to {' and '.join(missing)}{hint}.")
-    labels = sorted({clip.genre for clip in clips if used[clip.name] == "train"})
-    if unknown := {clip.genre for clip in clips} - set(labels):
-        raise TrainingError(f"The split {split} leaves no clip of the genre {min(unknown)} to train.")
+        turns = [turn for turn in turns if not (split.folds and (folders[turn] / "scores.pt").exists())]
+        if not split.folds:
+            load_checkpoint(output / "last.ckpt")  # before minutes of decoding
+    elif taken := [folder for folder in folders if folders.index(folder) in turns and (folder / "last.ckpt").exists()]:
+        raise TrainingError(f"{taken[0]} holds a run already; --resume goes on with it, or name another folder.")
+    if turns:
+        clips, waveforms, splits = decode_and_split(find_clips(data), split)
+        hop = round(config.hop * SAMPLE_RATE) if splits[0].whole else CHUNK_SAMPLES
+        chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}), hop)
+        features = extract(chunks, Features().to(where), where)
+        material = Material(features, chunks, f"{data.resolve().name}, split {split.title}")
+        for turn in turns:
+            train_once(material, splits[turn], folders[turn], config, where, resume=resume)
+    if split.folds and all((folder / "scores.pt").exists() for folder in folders):
+        scores = pool([Scores(**torch.load(folder / "scores.pt", weights_only=True)) for folder in folders])
+        print(f"\nAll {split.folds} folds together, each clip tested once:")
+        write_figures({"test": scores.metrics()}, list(scores.labels), output)
 
-    count = sum(part == "train" for part in used.values())
-    facts: dict[str, Any] = {
-        "trained_on": f"{count} clips of {data.resolve().name}, split {Path(split).name}",
-        "split_sha256": split_sha256(used),
-    }
-    fit = Fit(config, labels, where, facts)
-    if resume:
-        fit.resume(last)
+
+def train_once(
+    material: Material, split: Split, output: Path, config: Config, device: torch.device, *, resume: bool
+) -> None:
+    """Trains on one split; see `run`."""
+    sets = {part: material.part(split, part) for part in PARTS}
+    labels = material.chunks.labels
+    if missing := [part for part, (_, chunks) in sets.items() if not len(chunks)]:
+        raise TrainingError(f"The split leaves no chunk of {material.origin} to {' and '.join(missing)}.")
+    trained = set(sets["train"][1].target.tolist())
+    if unknown := [label for index, label in enumerate(labels) if index not in trained]:
+        raise TrainingError(f"The split leaves no clip of the genre {unknown[0]} to train.")
+    count = len(set(sets["train"][1].clip.tolist()))
+    facts: dict[str, Any] = {"trained_on": f"{count} clips of {material.origin}", "split_sha256": split.sha256()}
+    fit = Fit(config, labels, device, facts)
+    if resume and (output / "last.ckpt").exists():
+        fit.resume(output / "last.ckpt")
     output.mkdir(parents=True, exist_ok=True)
-    (output / "split.csv").write_text(split_table(used), encoding="utf-8")
-    features = Features().to(where)
-    sets: dict[str, tuple[torch.Tensor, Chunks]] = {}
-    for part in PARTS:
-        places = [index for index, clip in enumerate(clips) if used[clip.name] == part]
-        hop = round(config.hop * SAMPLE_RATE) if part == "train" else CHUNK_SAMPLES
-        chunks = Chunks([clips[place] for place in places], [waveforms[place] for place in places], labels, hop)
-        sets[part] = (extract(chunks, features, where), chunks)
-        print(f"{part}: {len(places)} clips, {len(chunks)} chunks", flush=True)
-
+    (output / "split.csv").write_text(split.table(), encoding="utf-8")
+    for part, (_, chunks) in sets.items():
+        print(f"{part}: {len(set(chunks.clip.tolist()))} clips, {len(chunks)} chunks", flush=True)
     fit.run(sets["train"], sets["valid"], output)
     finish(sets, output, facts)
 
 
-def finish(sets: dict[str, tuple[torch.Tensor, Chunks]], output: Path, facts: dict[str, Any]) -> None:
+def finish(sets: dict[str, tuple[Tensor, Chunks]], output: Path, facts: dict[str, Any]) -> None:
     """Scores best.ckpt on every part, keeps the figures in it and beside it, and prints them."""
     checkpoint = load_checkpoint(output / "best.ckpt")
     network = checkpoint.network()
@@ -82,12 +106,17 @@ def finish(sets: dict[str, tuple[torch.Tensor, Chunks]], output: Path, facts: di
     metrics = {part: scores[part].metrics() for part in PARTS}
     checkpoint = replace(checkpoint, **facts, metrics=metrics, uncertain_below=uncertain_below(scores["valid"]))
     checkpoint.save(output / "best.ckpt")
+    print(f"\nBest by validation: epoch {len(checkpoint.history)}, in {output / 'best.ckpt'}")
+    write_figures(metrics, checkpoint.labels, output)
+    torch.save(vars(scores["test"]), output / "scores.pt")  # the last: a fold that has it is done
+
+
+def write_figures(metrics: dict[str, Any], labels: list[str], output: Path) -> None:
+    """Writes metrics.json and confusion.png of the test clips, and prints a table of every part."""
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    plot_confusion(metrics["test"], checkpoint.labels, output / "confusion.png")
-    epoch = len(checkpoint.history)
-    print(f"\nBest by validation: epoch {epoch}, in {output / 'best.ckpt'}")
-    for part in PARTS:
-        print(f"\n{part}\n{table(metrics[part], checkpoint.labels)}")
+    plot_confusion(metrics["test"], labels, output / "confusion.png")
+    for part, figures in metrics.items():
+        print(f"\n{part}\n{table(figures, labels)}", flush=True)
 
 
 def choose_device(name: str) -> torch.device:

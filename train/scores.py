@@ -71,6 +71,12 @@ class Scores:
         }
 
 
+def pool(scores: Sequence[Scores]) -> Scores:
+    """Scores of different clips, of one network or of several, as one."""
+    tensors = ("chunk_log_probs", "chunk_target", "target", "mean", "votes")
+    return Scores(scores[0].labels, *(torch.cat([getattr(each, name) for each in scores]) for name in tensors))
+
+
 @torch.inference_mode()
 def score(network: GenreNet, features: Tensor, chunks: Chunks, batch: int = 256) -> Scores:
     """Scores the chunks that serving would cut; excerpts shorter than a chunk are never scored.

@@ -1,67 +1,94 @@
-"""Which clips train, which choose, which test."""
+"""Which chunks train, which choose, which test."""
 
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from train.data import Chunks
 from train.errors import TrainingError
 
-Split = Literal["train", "valid", "test"]
-
-PARTS: dict[str, Split] = {part: part for part in get_args(Split)}
+Part = Literal["train", "valid", "test"]
+PARTS: dict[str, Part] = {part: part for part in get_args(Part)}
 
 # Kereliuk, Sturm and Larsen, "Deep learning and music adversaries", IEEE Trans. Multimedia 2015, arXiv 1507.04761:
 # GTZAN without its duplicates and distorted clips, no artist on two sides.
 FAULT_FILTERED = Path(__file__).with_name("fault_filtered.csv")
 
 
-def load_split(name: str) -> dict[str, Split]:
-    """Split of each clip: `fault-filtered`, the published lists, or a CSV file's path.
+@dataclass(frozen=True)
+class Split:
+    """The part that each clip, or each chunk of a clip, plays."""
+
+    parts: Mapping[tuple[str, int | None], Part]
+    """By clip and number of the chunk, None for all chunks of a clip."""
+
+    def part(self, clip: str, chunk: int | None) -> Part | None:
+        """Part of a chunk of a clip by its number, None for one that lies between those that serving cuts."""
+        return self.parts.get((clip, None), self.parts.get((clip, chunk)))
+
+    def clips(self, part: str) -> set[str]:
+        """Names of the clips of which something belongs to a part."""
+        return {clip for (clip, _), each in self.parts.items() if each == part}
+
+    def mask(self, chunks: Chunks, part: str) -> Tensor:
+        """Which chunks belong to a part, bool (chunks,): of the parts that do not train, only what is scored."""
+        names = [chunks.clips[clip].name for clip in chunks.clip.tolist()]
+        numbers = [None if number < 0 else number for number in chunks.number.tolist()]
+        belongs = torch.tensor([self.part(*key) == part for key in zip(names, numbers, strict=True)], dtype=torch.bool)
+        return belongs if part == "train" else belongs & chunks.scored
+
+    @property
+    def whole(self) -> bool:
+        """Whether no clip is divided, so that its chunks may overlap."""
+        return all(chunk is None for _, chunk in self.parts)
+
+    def table(self) -> str:
+        """CSV text, sorted: what `read_split` reads, and what is hashed. A column `chunk` only where one is needed."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("clip", "split") if self.whole else ("clip", "chunk", "split"))
+        for (clip, chunk), part in sorted(self.parts.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+            writer.writerow((clip, part) if self.whole else (clip, "" if chunk is None else chunk, part))
+        return text.getvalue()
+
+    def sha256(self) -> str:
+        """Digest of the table, which tells two splits apart."""
+        return hashlib.sha256(self.table().encode()).hexdigest()
+
+
+def read_split(path: Path) -> Split:
+    """A split from a CSV file with the columns clip and split, and chunk where it divides clips.
 
     Raises:
-        TrainingError: it is neither.
+        TrainingError: the file is not such a table, or names a clip or a chunk twice.
     """
-    if name == "fault-filtered":
-        return read_split(FAULT_FILTERED)
-    if not Path(name).is_file():
-        raise TrainingError(f"There is no split {name}: it is fault-filtered, or a CSV file with columns clip,split.")
-    return read_split(Path(name))
-
-
-def read_split(path: Path) -> dict[str, Split]:
-    """Split of each clip, from a CSV file with the columns clip and split.
-
-    Raises:
-        TrainingError: the file is not such a table, or names a clip twice.
-    """
-    split: dict[str, Split] = {}
+    parts: dict[tuple[str, int | None], Part] = {}
     try:
         # Spreadsheets write a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
-                clip, part = row["clip"], row["split"]
-                if part not in PARTS:
-                    raise TrainingError(f"{path} holds the split {part!r}; there are train, valid and test.")
-                if clip in split:
-                    raise TrainingError(f"{path} names the clip {clip} twice.")
-                split[clip] = PARTS[part]
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+                key = row["clip"], int(row["chunk"]) if row.get("chunk") else None
+                if row["split"] not in PARTS:
+                    raise TrainingError(f"{path} holds the split {row['split']!r}; there are train, valid and test.")
+                if key in parts or (key[0], None) in parts:
+                    raise TrainingError(f"{path} names the clip {key[0]} twice.")
+                parts[key] = PARTS[row["split"]]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise TrainingError(f"{path} is not a table with the columns clip and split.") from error
-    return split
+    return Split(parts)
 
 
-def split_table(split: Mapping[str, Split]) -> str:
-    """The split as CSV text, sorted by clip: what `read_split` reads, and what is hashed."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("clip", "split"))
-    writer.writerows(sorted(split.items()))
-    return table.getvalue()
-
-
-def split_sha256(split: Mapping[str, Split]) -> str:
-    """Digest that tells two splits apart, of the table as `split_table` writes it."""
-    return hashlib.sha256(split_table(split).encode()).hexdigest()
+def random_chunks(chunks: Sequence[tuple[str, int]], seed: int) -> Split:
+    """The original project's protocol: single chunks, by clip and number, 70 % train, 15 % choose, 15 % test."""
+    order = np.random.default_rng(seed).permutation(len(chunks))
+    rank = np.argsort(order) / len(chunks)
+    names: list[Part] = ["train" if each < 0.7 else "valid" if each < 0.85 else "test" for each in rank]  # noqa: PLR2004
+    return Split({(clip, chunk): part for (clip, chunk), part in zip(chunks, names, strict=True)})

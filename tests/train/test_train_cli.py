@@ -17,7 +17,7 @@ from train.data import Chunks, decode_clips, extract, find_clips
 from train.errors import TrainingError
 from train.features import Features
 from train.fit import Fit
-from train.splits import FAULT_FILTERED, read_split, split_sha256, split_table
+from train.splits import read_split
 
 GENRES = ("beeps", "chords", "hiss")
 
@@ -69,7 +69,7 @@ def test_trains_and_tells(trained, folder):
     assert ended.returncode == 0, ended.stderr
     assert "broken.au" in ended.stderr  # named and skipped
     assert {path.name for path in output.iterdir()} == {
-        "best.ckpt", "last.ckpt", "split.csv", "metrics.json", "confusion.png",
+        "best.ckpt", "last.ckpt", "split.csv", "metrics.json", "confusion.png", "scores.pt",
     }  # fmt: skip
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["test"]["tracks"] == 6
@@ -82,7 +82,7 @@ def test_trains_and_tells(trained, folder):
     assert checkpoint.labels == list(GENRES)
     assert checkpoint.metrics == metrics
     assert checkpoint.config["epochs"] == 6
-    assert checkpoint.split_sha256 == split_sha256(read_split(output / "split.csv"))
+    assert checkpoint.split_sha256 == read_split(output / "split.csv").sha256()
     assert len(load_checkpoint(output / "last.ckpt").history) == 6
 
 
@@ -99,11 +99,10 @@ def test_evaluate_gives_the_same_figures(trained, folder, tmp_path):
 def test_resumes_where_it_stopped(folder, tmp_path):
     """An interrupted run, gone on with, draws the same curve as one in one piece."""
     split = read_split(folder / "split.csv")
-    sets = {}
-    for part in ("train", "valid"):
-        clips, waveforms = decode_clips(c for c in find_clips(folder) if split[c.name] == part and c.name != "broken")
-        chunks = Chunks(clips, waveforms, GENRES)
-        sets[part] = extract(chunks, Features(), torch.device("cpu")), chunks
+    chunks = Chunks(*decode_clips(find_clips(folder)), GENRES)
+    features = extract(chunks, Features(), torch.device("cpu"))
+    masks = {part: split.mask(chunks, part) for part in ("train", "valid")}
+    sets = {part: (features[mask], chunks.subset(mask)) for part, mask in masks.items()}
     config = Config(epochs=3, batch=16)
     device = torch.device("cpu")
 
@@ -195,27 +194,34 @@ def test_a_finished_run_is_not_trained_over(trained, folder):
     assert (output / "best.ckpt").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("table", "says"),
-    [
-        ("clip,split\na,train\na,test\n", "names the clip a twice"),
-        ("clip,split\na,training\n", "holds the split 'training'"),
-        ("name,part\na,train\n", "is not a table"),
-    ],
-)
-def test_a_table_that_splits_nothing(tmp_path, table, says):
-    (tmp_path / "split.csv").write_text(table)
-    with pytest.raises(TrainingError, match=says):
-        read_split(tmp_path / "split.csv")
+def test_cross_validation_by_artist(folder, tmp_path):
+    index = folder / "artists.csv"
+    rows = [f"{genre}.{number:05},{genre} artist {number // 2}" for genre in GENRES for number in range(10)]
+    index.write_text("\n".join(["clip,artist", *rows]) + "\n")
+    options = ("--data", folder, "--output", tmp_path, "--split", "artist", "--artists", index, "--folds", 3)
+    recipe = ("--epochs", 2, "--batch", 16, "--hop", 3)
+    first = train(*options, *recipe, "--fold", 0)
+    assert first.returncode == 0, first.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["fold-0"]
+    assert "holds a run already" in train(*options, *recipe).stderr
+    before = (tmp_path / "fold-0" / "best.ckpt").read_bytes()
+    rest = train(*options, *recipe, "--resume")
+    assert rest.returncode == 0, rest.stderr
+    assert (tmp_path / "fold-0" / "best.ckpt").read_bytes() == before  # done, and left alone
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test"]["tracks"] == 27  # each of nine whole clips a genre, once
+    assert np.sum(metrics["test"]["confusion"], axis=1).tolist() == [9, 9, 9]
+    assert "All 3 folds together" in rest.stdout
+    tables = [read_split(tmp_path / f"fold-{fold}" / "split.csv") for fold in range(3)]
+    for other in (tables[1], tables[2]):
+        assert not tables[0].clips("test") & other.clips("test")
 
 
-def test_a_split_can_be_given_back(tmp_path):
-    split = {"b, live": "test", 'a "quoted" name': "train", "c": "valid"}
-    (tmp_path / "split.csv").write_text("\ufeff" + split_table(split), encoding="utf-8")  # as spreadsheets save it
-    assert read_split(tmp_path / "split.csv") == split
-
-
-def test_published_split_is_whole():
-    split = read_split(FAULT_FILTERED)
-    counts = {part: sum(value == part for value in split.values()) for part in ("train", "valid", "test")}
-    assert counts == {"train": 443, "valid": 197, "test": 290}
+def test_random_chunks_are_trained_with_a_warning(folder, tmp_path):
+    options = ("--data", folder, "--output", tmp_path, "--split", "random-chunk", "--epochs", 2, "--batch", 16)
+    ended = train(*options)
+    assert ended.returncode == 0, ended.stderr
+    assert "WARNING: random-chunk puts chunks of one recording on both sides" in ended.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["train"]["chunks"] + metrics["valid"]["chunks"] + metrics["test"]["chunks"] == 54
+    assert "random-chunk" in load_checkpoint(tmp_path / "best.ckpt").trained_on

@@ -1,0 +1,56 @@
+"""From the clips that are found to decoded clips and the split, or the folds, that they play in."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from audio import CHUNK_SAMPLES, chunk_starts
+from train.config import SplitConfig
+from train.data import Clip, Waveform, decode_clips
+from train.duplicates import find_duplicates
+from train.errors import TrainingError
+from train.folds import artist_folds, artist_groups
+from train.splits import FAULT_FILTERED, Split, random_chunks, read_split
+
+USUAL_FOLDS = 5  # where one split by artist is asked for: three fifths train, one chooses, one tests
+LEAKS = (
+    "WARNING: random-chunk puts chunks of one recording on both sides. Its accuracy says how well recordings are "
+    "recognised, not genres; it is here to compare with what others report."
+)
+
+
+def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[Clip], list[Waveform], list[Split]]:
+    """Decodes the clips that the split needs: those that decode, their waveforms, and a split for each fold.
+
+    Raises:
+        TrainingError: the split is none of the known ones nor a file, or it fits these clips in no way.
+    """
+    if config.split not in {"artist", "random-chunk"}:
+        split = read_split(FAULT_FILTERED if config.split == "fault-filtered" else Path(config.split))
+        listed = {clip for clip, _ in split.parts}
+        clips, waveforms = _decode([clip for clip in found if clip.name in listed], len(found), config)
+        names = {clip.name for clip in clips}
+        return clips, waveforms, [Split({key: part for key, part in split.parts.items() if key[0] in names})]
+    clips, waveforms = _decode(found, len(found), config)
+    # Of a clip that is shorter than a chunk, nothing is scored.
+    scored = [len(chunk_starts(len(each))) if len(each) >= CHUNK_SAMPLES else 0 for each in waveforms]
+    if config.split == "random-chunk":
+        print(LEAKS, file=sys.stderr)
+        chunks = [(clip.name, number) for clip, count in zip(clips, scored, strict=True) for number in range(count)]
+        return clips, waveforms, [random_chunks(chunks, config.split_seed)]
+    duplicates = find_duplicates(waveforms)
+    for one, other in duplicates:
+        print(f"one recording: {clips[one].name} and {clips[other].name}")
+    groups = artist_groups(clips, config.artists, duplicates)
+    print(f"{len(set(groups))} groups of one artist or recording", flush=True)
+    folds = artist_folds(clips, scored, groups, config.folds or USUAL_FOLDS, config.split_seed)
+    return clips, waveforms, folds if config.folds else folds[:1]
+
+
+def _decode(chosen: Sequence[Clip], found: int, config: SplitConfig) -> tuple[list[Clip], list[Waveform]]:
+    print(f"{len(chosen)} of {found} clips are in the split {config.title}; decoding them", flush=True)
+    clips, waveforms = decode_clips(chosen)
+    if not clips:
+        hint = "; for other music than GTZAN there is --split artist" if config.split == "fault-filtered" else ""
+        raise TrainingError(f"The split {config.title} leaves no clip that can be decoded{hint}.")
+    return clips, waveforms

@@ -1,0 +1,74 @@
+"""Which clips hold the same recording, so that no split puts one of them in training and another in the test.
+
+Audio fingerprints of Haitsma and Kalker (ISMIR 2002): 32 bits a frame, the signs of differences of band energies in
+time and frequency. They outlive re-encoding, gain and filtering, and two excerpts of one recording share them where
+they overlap.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from audio import SAMPLE_RATE
+from train.spectrum import HOP, N_FFT
+
+BITS = 32
+BAND_HZ = np.geomspace(300.0, 4000.0, BITS + 2)  # edges of 33 bands; louder and better kept than the rest
+LEAST_OVERLAP = int(2.0 * SAMPLE_RATE / HOP)  # frames, two seconds: less says too little
+SAME = 0.35  # of the bits may differ between frames of one recording; of strangers half of them do
+CANDIDATE_HITS = 4  # equal 32-bit words at one offset that make a pair of clips worth comparing
+COMMON = 50  # a word in more places than this (silence, a held tone) tells nothing
+
+
+def fingerprint(waveform: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """One 32-bit word a frame of 23 ms, uint32 (frames - 1,)."""
+    frames = torch.stft(torch.from_numpy(waveform), N_FFT, HOP, window=torch.hann_window(N_FFT), return_complex=True)
+    edges = np.round(BAND_HZ * N_FFT / SAMPLE_RATE).astype(int)
+    power = frames.real**2 + frames.imag**2
+    energy = torch.stack([power[low:high].sum(dim=0) for low, high in pairwise(edges.tolist())])
+    slope = energy[:-1] - energy[1:]
+    bits = (slope[:, 1:] > slope[:, :-1]).to(torch.int64)
+    words: NDArray[np.uint32] = (bits << torch.arange(BITS)[:, None]).sum(dim=0).numpy().astype(np.uint32)
+    return words
+
+
+def find_duplicates(waveforms: Sequence[NDArray[np.float32]]) -> list[tuple[int, int]]:
+    """Pairs of waveforms, by position, that hold the same recording for two seconds or more, at whatever offset."""
+    bar = tqdm(waveforms, "fingerprints", unit="clip", disable=None)
+    words = [fingerprint(fill_frame(waveform)) for waveform in bar]
+    found = set()
+    for one, other, offset in _candidates(words):
+        start = max(0, offset)
+        overlap = min(len(words[one]) - start, len(words[other]) - start + offset)
+        if overlap >= LEAST_OVERLAP:
+            differ = words[one][start : start + overlap] ^ words[other][start - offset : start - offset + overlap]
+            if np.bitwise_count(differ).sum() < SAME * BITS * overlap:
+                found.add((one, other))
+    return sorted(found)
+
+
+def _candidates(words: Sequence[NDArray[np.uint32]]) -> list[tuple[int, int, int]]:
+    """Clips that have several equal words at one offset: clip, later clip, frame less the other's frame."""
+    every = np.concatenate(words)
+    clip = np.repeat(np.arange(len(words)), [len(each) for each in words])
+    frame = np.concatenate([np.arange(len(each)) for each in words])
+    # Sorted, equal words lie side by side, in the order of their clips.
+    order = np.argsort(every, kind="stable")
+    every, clip, frame = every[order], clip[order], frame[order]
+    rare = np.append(every[COMMON:] != every[:-COMMON], np.ones(min(COMMON, len(every)), dtype=bool))
+    pairs = []
+    for step in range(1, COMMON):
+        equal = (every[step:] == every[:-step]) & rare[:-step] & (clip[step:] != clip[:-step])
+        one, other = np.flatnonzero(equal), np.flatnonzero(equal) + step
+        pairs.append(np.stack([clip[one], clip[other], frame[one] - frame[other]], axis=1))
+    places, hits = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
+    return [tuple(place) for place in places[hits >= CANDIDATE_HITS].tolist()]
+
+
+def fill_frame(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A waveform shorter than one frame of the transform, filled with zeros."""
+    return np.pad(waveform, (0, max(0, N_FFT - len(waveform))))
