@@ -15,8 +15,9 @@ from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import Config
 from train.data import Chunks
 from train.errors import TrainingError
+from train.metrics import metrics, uncertain_below
 from train.model import GenreNet
-from train.scores import Scores, score, uncertain_below
+from train.scores import Scores, score
 
 
 class Fit:
@@ -115,7 +116,7 @@ class Fit:
             mean=standardise.mean.cpu(),
             deviation=standardise.deviation.cpu(),
             uncertain_below=uncertain_below(valid),
-            metrics={"valid": valid.metrics()},
+            metrics={"valid": metrics(valid)},
             config=asdict(self.config),
             history=list(self.history),
             resume={
@@ -154,12 +155,12 @@ class Fit:
 
 def validation_figures(scores: Scores) -> dict[str, float]:
     """Loss and accuracies of the validation clips, for the history."""
-    metrics = scores.metrics()
+    reached = metrics(scores)
     return {
         "valid_loss": float(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
-        "valid_chunk_accuracy": metrics["chunk_accuracy"],
-        "valid_track_accuracy": metrics["track_accuracy"],
-        "valid_track_accuracy_macro": metrics["track_accuracy_macro"],
+        "valid_chunk_accuracy": reached["chunk_accuracy"],
+        "valid_track_accuracy": reached["track_accuracy"],
+        "valid_track_accuracy_macro": reached["track_accuracy_macro"],
     }
 
 

@@ -16,7 +16,9 @@ from train.data import Chunks, extract, find_clips
 from train.errors import TrainingError
 from train.features import Features
 from train.fit import Fit
-from train.scores import Scores, plot_confusion, pool, score, table, uncertain_below
+from train.metrics import fit_temperature, metrics, table, uncertain_below
+from train.plots import plot_all, plot_curve
+from train.scores import Scores, pool, score
 from train.splits import PARTS, Split
 
 
@@ -41,8 +43,8 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
 
     Args:
         data: a folder with a folder of clips for each genre.
-        output: a folder for best.ckpt, last.ckpt, split.csv, scores.pt, metrics.json and confusion.png; with folds, one
-            folder for each in it, and the figures of all beside them.
+        output: a folder for best.ckpt, last.ckpt, split.csv, scores.pt, metrics.json and plots; with folds, one folder
+            for each in it, and the figures of all beside them.
         config: the recipe.
         split: which chunks train, which choose, which test.
         resume: go on from last.ckpt; of folds, with those that are not done.
@@ -71,7 +73,7 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     if split.folds and all((folder / "scores.pt").exists() for folder in folders):
         scores = pool([Scores(**torch.load(folder / "scores.pt", weights_only=True)) for folder in folders])
         print(f"\nAll {split.folds} folds together, each clip tested once:")
-        write_figures({"test": scores.metrics()}, list(scores.labels), output)
+        write_figures({"test": metrics(scores)}, scores, output)
 
 
 def train_once(
@@ -99,24 +101,30 @@ def train_once(
 
 
 def finish(sets: dict[str, tuple[Tensor, Chunks]], output: Path, facts: dict[str, Any]) -> None:
-    """Scores best.ckpt on every part, keeps the figures in it and beside it, and prints them."""
-    checkpoint = load_checkpoint(output / "best.ckpt")
+    """Fits best.ckpt's temperature and threshold on validation, scores every part, and writes down what it reaches."""
+    checkpoint = replace(load_checkpoint(output / "best.ckpt"), temperature=1.0)
     network = checkpoint.network()
     scores = {part: score(network, *sets[part]) for part in PARTS}
-    metrics = {part: scores[part].metrics() for part in PARTS}
-    checkpoint = replace(checkpoint, **facts, metrics=metrics, uncertain_below=uncertain_below(scores["valid"]))
+    temperature = fit_temperature(scores["valid"])
+    scores = {part: each.tempered(temperature) for part, each in scores.items()}
+    figures = {part: metrics(each) for part, each in scores.items()}
+    threshold = uncertain_below(scores["valid"])
+    checkpoint = replace(checkpoint, **facts, metrics=figures, temperature=temperature, uncertain_below=threshold)
     checkpoint.save(output / "best.ckpt")
+    plot_curve(load_checkpoint(output / "last.ckpt").history, output / "curve.png")
     print(f"\nBest by validation: epoch {len(checkpoint.history)}, in {output / 'best.ckpt'}")
-    write_figures(metrics, checkpoint.labels, output)
+    print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
+    write_figures(figures, scores["test"], output)
     torch.save(vars(scores["test"]), output / "scores.pt")  # the last: a fold that has it is done
 
 
-def write_figures(metrics: dict[str, Any], labels: list[str], output: Path) -> None:
-    """Writes metrics.json and confusion.png of the test clips, and prints a table of every part."""
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    plot_confusion(metrics["test"], labels, output / "confusion.png")
-    for part, figures in metrics.items():
-        print(f"\n{part}\n{table(figures, labels)}", flush=True)
+def write_figures(figures: dict[str, Any], test: Scores, output: Path) -> None:
+    """Writes metrics.json and the plots of the test clips, and prints a table of every part."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    plot_all(figures["test"], test, output)
+    for part, each in figures.items():
+        print(f"\n{part}\n{table(each, test.labels)}", flush=True)
 
 
 def choose_device(name: str) -> torch.device:

@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from audio import CHUNK_SAMPLES, SAMPLE_RATE
+from export.graph import write_graph
 from export.signals import chord, clicks
 from train.checkpoint import load_checkpoint
 from train.config import Config
@@ -68,9 +69,8 @@ def test_trains_and_tells(trained, folder):
     output, ended = trained
     assert ended.returncode == 0, ended.stderr
     assert "broken.au" in ended.stderr  # named and skipped
-    assert {path.name for path in output.iterdir()} == {
-        "best.ckpt", "last.ckpt", "split.csv", "metrics.json", "confusion.png", "scores.pt",
-    }  # fmt: skip
+    written = {"best.ckpt", "last.ckpt", "split.csv", "scores.pt", "metrics.json"}
+    assert {path.name for path in output.iterdir()} == written | {"confusion.png", "reliability.png", "curve.png"}
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["test"]["tracks"] == 6
     assert metrics["train"]["tracks"] == 15  # excerpts shorter than a chunk train, and are never scored
@@ -82,18 +82,28 @@ def test_trains_and_tells(trained, folder):
     assert checkpoint.labels == list(GENRES)
     assert checkpoint.metrics == metrics
     assert checkpoint.config["epochs"] == 6
+    assert checkpoint.temperature != 1
+    assert 0 < checkpoint.uncertain_below <= 1
     assert checkpoint.split_sha256 == read_split(output / "split.csv").sha256()
     assert len(load_checkpoint(output / "last.ckpt").history) == 6
 
 
-def test_evaluate_gives_the_same_figures(trained, folder, tmp_path):
-    output, _ = trained
-    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", output / "best.ckpt", "--data", folder]
-    command += ["--split", folder / "split.csv", "--output", tmp_path]
+@pytest.mark.parametrize("kind", ["checkpoint", "graph"])
+def test_evaluate_gives_the_same_figures(trained, folder, tmp_path, kind):
+    model = trained[0] / "best.ckpt"
+    if kind == "graph":
+        write_graph(load_checkpoint(model), tmp_path / "genre.onnx")
+        model = tmp_path / "genre.onnx"
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", model, "--data", folder]
+    command += ["--split", trained[0] / "split.csv", "--output", tmp_path]
     ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    expected = json.loads((output / "metrics.json").read_text())["test"]
-    assert json.loads((tmp_path / "metrics.json").read_text()) == expected
+    expected = json.loads((trained[0] / "metrics.json").read_text())["test"]
+    given = json.loads((tmp_path / "metrics.json").read_text())["test"]
+    assert given.keys() == expected.keys()
+    for name in ("track_accuracy", "negative_log_likelihood", "calibration_error"):
+        assert given[name] == pytest.approx(expected[name], abs=1e-4)
+    assert given["confusion"] == expected["confusion"]
 
 
 def test_resumes_where_it_stopped(folder, tmp_path):

@@ -1,0 +1,135 @@
+"""Figures with known answers, and against scikit-free arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+
+from train.metrics import accuracies, fit_temperature, log_loss, metrics, reliability, table, uncertain_below
+from train.plots import plot_all, plot_curve
+from train.scores import Scores, pool
+
+LABELS = ["disco", "pop", "rock"]
+
+
+def scores(chunks, target, labels=LABELS):
+    """Scores of clips whose chunks have these probabilities."""
+    counts = torch.tensor([len(each) for each in chunks])
+    return Scores(
+        labels,
+        [f"clip {number}" for number in range(len(chunks))],
+        torch.tensor(target),
+        torch.arange(len(chunks)).repeat_interleave(counts),
+        torch.tensor(np.concatenate(chunks), dtype=torch.float32).log(),
+    )
+
+
+def noisy(clips=400, chunks=10, sharpness=1.0, seed=0):
+    """Clips of which each chunk says the truth in the share it claims to, made sharper."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 1.5 * torch.randn(clips, len(LABELS), generator=generator)
+    target = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    log_probs = torch.log_softmax(sharpness * logits, dim=1).repeat_interleave(chunks, dim=0)
+    names = [str(number) for number in range(clips)]
+    return Scores(LABELS, names, target, torch.arange(clips).repeat_interleave(chunks), log_probs)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "voted", "averaged"),
+    [
+        ([[0.4, 0.35, 0.25], [0.4, 0.35, 0.25], [0.0, 1.0, 0.0]], 0, 1),  # two votes against one sure chunk
+        ([[0.6, 0.4, 0.0], [0.1, 0.9, 0.0]], 1, 1),  # a tie goes to the higher mean
+        ([[0.2, 0.6, 0.2], [0.2, 0.2, 0.6]], 1, 1),  # and then to label order
+    ],
+)
+def test_vote_and_mean(chunks, voted, averaged):
+    given = scores([np.clip(chunks, 1e-9, 1)], [0])
+    assert given.voted.tolist() == [voted]
+    assert given.mean.argmax(dim=1).tolist() == [averaged]
+    assert given.confidence[0] == pytest.approx(np.mean(chunks, axis=0)[voted], abs=1e-6)
+
+
+def test_figures_of_a_handful_of_clips():
+    sure = np.eye(3) * 0.9 + 0.05
+    given = scores([sure[[0]], sure[[0]], sure[[0]], sure[[1]], sure[[1]]], [0, 0, 1, 1, 1])
+    figures = metrics(given)
+    assert figures["track_accuracy"] == pytest.approx(4 / 5)
+    assert figures["track_accuracy_macro"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)  # of the genres present
+    assert figures["confusion"] == [[2, 0, 0], [1, 2, 0], [0, 0, 0]]
+    assert figures["pairs"] == {"disco/pop": 1}
+    assert figures["genres"]["pop"] == {"clips": 3, "precision": 1.0, "recall": 0.666667, "f1": 0.8}
+    assert "rock" not in figures["genres"]
+    assert figures["by_seconds"] == {}  # no clip has thirty seconds
+    assert "disco/pop 1" in table(figures, LABELS)
+
+
+def test_intervals_are_those_of_the_binomial():
+    figures = metrics(noisy(clips=1000))
+    low, high = figures["track_accuracy_interval"]
+    share = figures["track_accuracy"]
+    spread = 1.96 * np.sqrt(share * (1 - share) / 1000)
+    assert low == pytest.approx(share - spread, abs=0.004)
+    assert high == pytest.approx(share + spread, abs=0.004)
+    assert metrics(noisy(clips=1000)) == figures
+
+
+def test_macro_average_weighs_genres_alike():
+    right = torch.tensor([[True] * 8 + [False, True]])
+    target = torch.tensor([[0] * 8 + [1, 1]])
+    micro, macro = accuracies(right, target, 3)
+    assert (float(micro[0]), float(macro[0])) == (0.9, 0.75)
+
+
+def test_temperature_is_found_again():
+    assert fit_temperature(noisy(clips=4000, chunks=1, sharpness=2.0)) == pytest.approx(2.0, rel=0.1)
+    assert fit_temperature(noisy(clips=4000, chunks=1, sharpness=0.5)) == pytest.approx(0.5, rel=0.1)
+    sharp = noisy(sharpness=3.0)
+    mild = sharp.tempered(fit_temperature(sharp))
+    assert log_loss(mild) < log_loss(sharp)
+    assert metrics(mild)["calibration_error"] < metrics(sharp)["calibration_error"]
+    assert mild.voted.tolist() == sharp.voted.tolist()
+
+
+def test_calibrated_scores_lie_on_the_diagonal():
+    for confidence, right, count in reliability(noisy(clips=20000, chunks=1)):
+        assert right == pytest.approx(confidence, abs=0.02 + 2 / np.sqrt(count))
+
+
+def test_uncertain_below_is_the_least_that_keeps_four_of_five_right():
+    probabilities = [[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.7, 0.3, 0.0], [0.6, 0.4, 0.0], [0.55, 0.45, 0.0]]
+    chunks = [np.clip([each], 1e-9, 1) for each in probabilities]
+    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 0])) == pytest.approx(0.55, abs=1e-6)  # four of five
+    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 1])) == pytest.approx(0.7, abs=1e-6)
+    assert uncertain_below(scores(chunks, [1, 1, 1, 1, 1])) == 1.0
+
+
+def test_the_longer_the_more_reliable():
+    """Chunks that err one by one, of clips of thirty seconds: excerpts of more chunks outvote them."""
+    generator = torch.Generator().manual_seed(1)
+    target = torch.arange(300) % 3
+    wrong = torch.rand(300, 10, generator=generator) < 0.4
+    answered = torch.where(wrong, (target[:, None] + 1) % 3, target[:, None]).flatten()
+    log_probs = torch.log(torch.nn.functional.one_hot(answered, 3) * 0.9 + 1 / 30)
+    given = Scores(LABELS, ["x"] * 300, target, torch.arange(300).repeat_interleave(10), log_probs)
+    accuracy = metrics(given)["by_seconds"]
+    assert list(accuracy) == ["3", "6", "12", "30"]
+    assert accuracy["3"] == pytest.approx(0.6, abs=0.03)
+    assert accuracy["30"] > accuracy["12"] > accuracy["3"]
+    short = scores([np.ones((3, 3)) / 3], [0])
+    assert metrics(pool([short, given]))["by_seconds"] == accuracy  # other clips would be other clips
+
+
+def test_pooled_scores_are_those_of_all_clips():
+    parts = [noisy(clips=20, chunks=3, seed=seed) for seed in range(3)]
+    together = pool(parts)
+    assert torch.equal(together.voted, torch.cat([part.voted for part in parts]))
+    assert torch.allclose(together.mean, torch.cat([part.mean for part in parts]))
+
+
+def test_plots(tmp_path):
+    given = noisy(clips=50)
+    plot_all(metrics(given), given, tmp_path)
+    epoch = {"epoch": 1, "train_loss": 1.0, "valid_loss": 1.2, "train_accuracy": 0.5, "valid_track_accuracy_macro": 0.4}
+    plot_curve([epoch, epoch | {"epoch": 2}], tmp_path / "curve.png")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"confusion.png", "reliability.png", "seconds.png", "curve.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
