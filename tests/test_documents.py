@@ -28,12 +28,25 @@ def test_figures_are_those_in_the_model(document, metadata):
         assert f"| {row} |" in text
 
 
+@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
+def test_what_is_said_of_the_test_clips(document, metadata):
+    text = " ".join((ROOT / document).read_text().split())
+    test = json.loads(metadata["metrics"])["test"]
+    plain, macro = (test[f"track_accuracy{average}_interval"] for average in ("", "_macro"))
+    assert " and ".join(f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in (plain, macro)) in text
+    assert ", ".join(f"{seconds} s {100 * share:.1f} %" for seconds, share in test["by_seconds"].items()) in text
+
+
 def test_card_tells_the_model_s_facts(metadata):
     card = (ROOT / "artifacts" / "CARD.md").read_text()
     assert metadata["version"] in card
     assert metadata["split_sha256"] in card
     threshold = float(metadata["uncertain_below"])
     assert f"below {threshold:.2f}" in card
+    test = json.loads(metadata["metrics"])["test"]
+    assert f"{float(metadata['temperature']):.2f}, and an answer" in card
+    assert f"{100 * test['track_accuracy_mean']:.1f} % of the test clips" in " ".join(card.split())
+    assert f"that is {test['calibration_error']:.3f}" in card
 
 
 def test_exactness_is_as_measured():
