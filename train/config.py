@@ -55,6 +55,7 @@ class Config:
     """How to train; saved with the checkpoint."""
 
     epochs: int = _option(40, 1, math.inf, "passes over the training chunks")
+    patience: int = _option(0, 0, math.inf, "stop after so many epochs without a better one; 0 for never")
     batch: int = _option(64, 2, math.inf, "chunks in a step")
     learning_rate: float = _option(1e-3, 1e-9, 1, "Adam's at its highest; it falls to zero along a cosine")
     weight_decay: float = _option(1e-4, 0, 1, "Adam's")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
@@ -59,20 +60,34 @@ class Fit:
             self.network.standardise.fit(features)
         standardised = self.network.standardise.cpu()(features).contiguous(memory_format=torch.channels_last)
         self.network.to(self.device)
-        while len(self.history) < self.config.epochs:
-            figures = self.epoch(standardised, chunks)
-            scores = score(self.network.eval(), *valid)
-            figures |= validation_figures(scores)
-            tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-            sys.stdout.flush()
-            self.schedule.step()
-            self.history.append(figures)
-            best = max(self.history, key=_merit) is figures
-            checkpoint = self.checkpoint(scores)
-            # The best first: stopped between the two, resuming repeats the epoch.
-            if best:
-                checkpoint.save(output / "best.ckpt")
-            checkpoint.save(output / "last.ckpt")
+        with SummaryWriter(output / "tensorboard", purge_step=len(self.history) + 1) as board:
+            while not self.is_over:
+                figures = self.epoch(standardised, chunks)
+                scores = score(self.network.eval(), *valid)
+                figures |= validation_figures(scores)
+                self.schedule.step()
+                self.history.append(figures)
+                checkpoint = self.checkpoint(scores)
+                # The best first: stopped between the two, resuming repeats the epoch.
+                if self.best is figures:
+                    checkpoint.save(output / "best.ckpt")
+                checkpoint.save(output / "last.ckpt")
+                tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+                sys.stdout.flush()
+                for name, value in figures.items():
+                    board.add_scalar(name, value, figures["epoch"])
+
+    @property
+    def best(self) -> dict[str, float]:
+        """Figures of the best epoch: the highest accuracy, then the lowest loss."""
+        return max(self.history, key=lambda figures: (figures["valid_track_accuracy_macro"], -figures["valid_loss"]))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or as many as patience allows since the best."""
+        done = len(self.history)
+        patience = self.config.patience or math.inf
+        return done >= self.config.epochs or (done > 0 and done - self.best["epoch"] >= patience)
 
     def epoch(self, features: Tensor, chunks: Chunks) -> dict[str, float]:
         """About as many standardised chunks as there are, drawn so that every genre comes equally often."""
@@ -162,10 +177,6 @@ def validation_figures(scores: Scores) -> dict[str, float]:
         "valid_track_accuracy": reached["track_accuracy"],
         "valid_track_accuracy_macro": reached["track_accuracy_macro"],
     }
-
-
-def _merit(figures: dict[str, float]) -> tuple[float, float]:
-    return figures["valid_track_accuracy_macro"], -figures["valid_loss"]
 
 
 def mask(image: Tensor, frames: int, coefficients: int) -> Tensor:

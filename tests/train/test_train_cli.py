@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from audio import CHUNK_SAMPLES, SAMPLE_RATE
 from export.graph import write_graph
@@ -70,7 +71,11 @@ def test_trains_and_tells(trained, folder):
     assert ended.returncode == 0, ended.stderr
     assert "broken.au" in ended.stderr  # named and skipped
     written = {"best.ckpt", "last.ckpt", "split.csv", "scores.pt", "metrics.json"}
-    assert {path.name for path in output.iterdir()} == written | {"confusion.png", "reliability.png", "curve.png"}
+    assert {path.name for path in output.iterdir()} == written | {
+        "confusion.png", "reliability.png", "curve.png", "tensorboard",
+    }  # fmt: skip
+    events = EventAccumulator(str(output / "tensorboard")).Reload()
+    assert [point.step for point in events.Scalars("valid_loss")] == [1, 2, 3, 4, 5, 6]
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["test"]["tracks"] == 6
     assert metrics["train"]["tracks"] == 15  # excerpts shorter than a chunk train, and are never scored
@@ -145,6 +150,16 @@ def test_resumes_where_it_stopped(folder, tmp_path):
     second.resume(tmp_path / "last.ckpt")
     second.run(sets["train"], sets["valid"], tmp_path)
     assert second.history == whole.history
+
+
+def test_patience_ends_a_run():
+    fit = Fit(Config(epochs=10, batch=16, patience=2), list(GENRES), torch.device("cpu"), {})
+    over = []
+    for epoch, accuracy in enumerate([0.4, 0.6, 0.6, 0.5], start=1):
+        fit.history.append({"epoch": epoch, "valid_track_accuracy_macro": accuracy, "valid_loss": 1.0 + epoch})
+        over.append(fit.is_over)
+    assert over == [False, False, False, True]
+    assert fit.best["epoch"] == 2  # of equals the one of lower loss
 
 
 @pytest.mark.parametrize(
