@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(config=config, split=split, **settings)
 
     def when_stopped() -> str:
-        if (args.output / "last.ckpt").is_file():
+        if any(args.output.glob("**/last.ckpt")):
             return f"stopped; --resume goes on from the last whole epoch in {args.output}."
         return "stopped, before the first epoch was over."
 

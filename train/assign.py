@@ -13,6 +13,7 @@ from train.folds import artist_folds, artist_groups
 from train.splits import FAULT_FILTERED, Split, random_chunks, read_split
 
 USUAL_FOLDS = 5  # where one split by artist is asked for: three fifths train, one chooses, one tests
+EXCERPT = 0.1  # weight of a clip that is shorter than a chunk, where folds are made equal
 LEAKS = (
     "WARNING: random-chunk puts chunks of one recording on both sides. Its accuracy says how well recordings are "
     "recognised, not genres; it is here to compare with what others report."
@@ -43,7 +44,8 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
         print(f"one recording: {clips[one].name} and {clips[other].name}")
     groups = artist_groups(clips, config.artists, duplicates)
     print(f"{len(set(groups))} groups of one artist or recording", flush=True)
-    folds = artist_folds(clips, scored, groups, config.folds or USUAL_FOLDS, config.split_seed)
+    weights = [count or EXCERPT for count in scored]
+    folds = artist_folds(clips, weights, groups, config.folds or USUAL_FOLDS, config.split_seed)
     return clips, waveforms, folds if config.folds else folds[:1]
 
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from audio import SAMPLE_RATE
-from train.spectrum import HOP, N_FFT
 
+# A long window in short hops: two excerpts are cut at samples that no grid of hops has in common.
+WINDOW, HOP = 8192, 256  # samples, 372 and 12 ms
+FRAMES_AT_A_TIME = 1024  # bounds the memory of a long recording
 BITS = 32
 BAND_HZ = np.geomspace(300.0, 4000.0, BITS + 2)  # edges of 33 bands; louder and better kept than the rest
 LEAST_OVERLAP = int(2.0 * SAMPLE_RATE / HOP)  # frames, two seconds: less says too little
@@ -25,11 +27,15 @@ COMMON = 50  # a word in more places than this (silence, a held tone) tells noth
 
 
 def fingerprint(waveform: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """One 32-bit word a frame of 23 ms, uint32 (frames - 1,)."""
-    frames = torch.stft(torch.from_numpy(waveform), N_FFT, HOP, window=torch.hann_window(N_FFT), return_complex=True)
-    edges = np.round(BAND_HZ * N_FFT / SAMPLE_RATE).astype(int)
-    power = frames.real**2 + frames.imag**2
-    energy = torch.stack([power[low:high].sum(dim=0) for low, high in pairwise(edges.tolist())])
+    """One 32-bit word for each hop of 12 ms, uint32 (frames - 1,)."""
+    padded = torch.from_numpy(np.pad(waveform, (0, max(0, WINDOW + HOP - len(waveform)))))
+    window = torch.hann_window(WINDOW)
+    edges = np.round(BAND_HZ * WINDOW / SAMPLE_RATE).astype(int).tolist()
+    bands = []
+    for frames in torch.split(padded.unfold(0, WINDOW, HOP), FRAMES_AT_A_TIME):
+        power = torch.fft.rfft(frames * window).abs() ** 2
+        bands.append(torch.stack([power[:, low:high].sum(dim=1) for low, high in pairwise(edges)]))
+    energy = torch.cat(bands, dim=1)
     slope = energy[:-1] - energy[1:]
     bits = (slope[:, 1:] > slope[:, :-1]).to(torch.int64)
     words: NDArray[np.uint32] = (bits << torch.arange(BITS)[:, None]).sum(dim=0).numpy().astype(np.uint32)
@@ -39,7 +45,7 @@ def fingerprint(waveform: NDArray[np.float32]) -> NDArray[np.uint32]:
 def find_duplicates(waveforms: Sequence[NDArray[np.float32]]) -> list[tuple[int, int]]:
     """Pairs of waveforms, by position, that hold the same recording for two seconds or more, at whatever offset."""
     bar = tqdm(waveforms, "fingerprints", unit="clip", disable=None)
-    words = [fingerprint(fill_frame(waveform)) for waveform in bar]
+    words = [fingerprint(waveform) for waveform in bar]
     found = set()
     for one, other, offset in _candidates(words):
         start = max(0, offset)
@@ -67,8 +73,3 @@ def _candidates(words: Sequence[NDArray[np.uint32]]) -> list[tuple[int, int, int
         pairs.append(np.stack([clip[one], clip[other], frame[one] - frame[other]], axis=1))
     places, hits = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
     return [tuple(place) for place in places[hits >= CANDIDATE_HITS].tolist()]
-
-
-def fill_frame(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A waveform shorter than one frame of the transform, filled with zeros."""
-    return np.pad(waveform, (0, max(0, N_FFT - len(waveform))))

@@ -24,6 +24,7 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
     Raises:
         TrainingError: something the user named is not there or not fit.
     """
+    from train.assign import LEAKS  # noqa: PLC0415
     from train.data import Chunks, decode_clips, find_clips  # noqa: PLC0415 - seconds that --help need not wait for
     from train.judges import CheckpointJudge, OnnxJudge  # noqa: PLC0415
     from train.metrics import metrics  # noqa: PLC0415
@@ -31,7 +32,11 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
     from train.splits import FAULT_FILTERED, read_split  # noqa: PLC0415
 
     judge = OnnxJudge(checkpoint) if checkpoint.suffix == ".onnx" else CheckpointJudge(checkpoint)
+    if split != "fault-filtered" and not Path(split).is_file():
+        raise TrainingError(f"There is no split {split}: it is fault-filtered, or the split.csv of a run.")
     parts = read_split(FAULT_FILTERED if split == "fault-filtered" else Path(split))
+    if not parts.whole:
+        print(LEAKS, file=sys.stderr)
     tested = [clip for clip in find_clips(data) if clip.name in parts.clips("test")]
     if unknown := {clip.genre for clip in tested} - set(judge.labels):
         raise TrainingError(f"{checkpoint} does not know the genre {min(unknown)}, of which {data} holds test clips.")

@@ -1,6 +1,7 @@
 """Splits by artist: no artist and no recording on two sides, as folds of a cross-validation."""
 
 import csv
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def artist_folds(
 
     Args:
         clips: all there are.
-        weights: how much each counts when folds are made equal, as its number of scored chunks.
+        weights: how much each counts when folds are made equal, more than 0, as its number of scored chunks.
         groups: as many; clips of one group, an artist's or a recording's, stay together.
         folds: how many, three or more.
         seed: of the order in which groups of one size are dealt.
@@ -39,7 +40,9 @@ def artist_folds(
     fold_of: dict[str, int] = {}
     # The large groups first, each to the fold that has the smallest share of its genres, as cards are dealt.
     for group in sorted(members.values(), key=lambda places: -sum(weights[place] for place in places)):
-        fold = min(range(folds), key=lambda each: _fullness(load[each], total, [clips[place].genre for place in group]))
+        genres = [clips[place].genre for place in group]
+        # Of equals the emptiest, or the first would have the largest artist of every genre.
+        fold = min(range(folds), key=lambda each: (_fullness(load[each], total, genres), sum(load[each].values())))
         for place in group:
             fold_of[clips[place].name] = fold
             load[fold][clips[place].genre] += weights[place]
@@ -66,6 +69,15 @@ def artist_groups(clips: Sequence[Clip], index: Path | None, duplicates: Sequenc
         TrainingError: the index is not a table with the columns clip and artist.
     """
     artists = read_artists(index) if index else {}
+    known = sum(clip.name in artists for clip in clips)
+    if index and not known:
+        raise TrainingError(f"{index} names none of these clips; they are called as their files, without the suffix.")
+    if known < len(clips):
+        print(
+            f"WARNING: the artists of {len(clips) - known} of {len(clips)} clips are not known; "
+            "one of them may be on both sides.",
+            file=sys.stderr,
+        )
     group = list(range(len(clips)))
 
     def root(place: int) -> int:

@@ -1,5 +1,6 @@
 """Figures of scores: accuracies with their intervals, by genre and by length, calibration, temperature, threshold."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,7 +127,12 @@ def log_loss(scores: Scores) -> Tensor:
 
 
 def fit_temperature(scores: Scores) -> float:
-    """The temperature, of those tried, at which the clip-level mean is the least surprised by the labels."""
+    """The temperature, of those tried, at which the clip-level mean is the least surprised by the labels.
+
+    One where no clip is wrong: then no sharpness would be too much, and that says nothing about other clips.
+    """
+    if (scores.mean.argmax(dim=1) == scores.target).all():
+        return 1.0
     losses = torch.stack([log_loss(scores.tempered(float(each))) for each in TEMPERATURES])
     return number(TEMPERATURES[losses.argmin()])
 
@@ -136,8 +142,11 @@ def uncertain_below(scores: Scores) -> float:
     confidence, order = scores.confidence.sort(descending=True)
     right = (scores.voted == scores.target)[order].double()
     share = right.cumsum(0) / torch.arange(1, len(right) + 1)
-    enough = torch.nonzero(share >= RIGHT_SHARE)
-    return number(confidence[enough[-1, 0]]) if len(enough) else 1.0
+    # Clips of one confidence stand or fall together.
+    last_of_equals = torch.cat([confidence[1:] < confidence[:-1], torch.tensor([True])])
+    enough = torch.nonzero((share >= RIGHT_SHARE) & last_of_equals)
+    # Rounded down, or the clip that sets it would lie below.
+    return math.floor(float(confidence[enough[-1, 0]]) * 1e6) / 1e6 if len(enough) else 1.0
 
 
 def reliability(scores: Scores) -> list[tuple[float, float, int]]:

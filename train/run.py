@@ -1,7 +1,7 @@
 """A whole training run: decode, split, extract, fit, score, write; once, or once for each fold."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +56,68 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     where = choose_device(device)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
     turns = list(range(len(folders))) if split.fold is None else [split.fold]
-    if resume:
-        turns = [turn for turn in turns if not (split.folds and (folders[turn] / "scores.pt").exists())]
-        if not split.folds:
-            load_checkpoint(output / "last.ckpt")  # before minutes of decoding
-    elif taken := [folder for folder in folders if folders.index(folder) in turns and (folder / "last.ckpt").exists()]:
+    if resume and not split.folds:
+        load_checkpoint(output / "last.ckpt")  # before minutes of decoding
+    if not resume and (taken := [folders[turn] for turn in turns if (folders[turn] / "last.ckpt").exists()]):
         raise TrainingError(f"{taken[0]} holds a run already; --resume goes on with it, or name another folder.")
+    clips, waveforms, splits = decode_and_split(find_clips(data), split)
+    hop = round(config.hop * SAMPLE_RATE) if splits[0].whole else CHUNK_SAMPLES
+    chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}), hop)
+    origin = f"{data.resolve().name}, split {split.title}"
+    for each in splits:
+        check_split(each, chunks, origin)
+    if resume and split.folds:
+        turns = [turn for turn in turns if not is_done(folders[turn], splits[turn], config)]
     if turns:
-        clips, waveforms, splits = decode_and_split(find_clips(data), split)
-        hop = round(config.hop * SAMPLE_RATE) if splits[0].whole else CHUNK_SAMPLES
-        chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}), hop)
-        features = extract(chunks, Features().to(where), where)
-        material = Material(features, chunks, f"{data.resolve().name}, split {split.title}")
+        material = Material(extract(chunks, Features().to(where), where), chunks, origin)
         for turn in turns:
             train_once(material, splits[turn], folders[turn], config, where, resume=resume)
-    if split.folds and all((folder / "scores.pt").exists() for folder in folders):
-        scores = pool([Scores(**torch.load(folder / "scores.pt", weights_only=True)) for folder in folders])
+    if split.folds and all(is_done(*fold, config) for fold in zip(folders, splits, strict=True)):
+        scores = pool([read_scores(folder) for folder in folders])
         print(f"\nAll {split.folds} folds together, each clip tested once:")
         write_figures({"test": metrics(scores)}, scores, output)
+
+
+def check_split(split: Split, chunks: Chunks, origin: str) -> None:
+    """Sees that every genre is trained, and that every part has something to score.
+
+    Raises:
+        TrainingError: one or the other is not so.
+    """
+    if len(chunks.labels) < 2:  # noqa: PLR2004
+        raise TrainingError(f"There is one genre alone in {origin}; it takes two to tell them apart.")
+    masks = {part: split.mask(chunks, part) for part in PARTS}
+    if missing := [part for part, mask in masks.items() if not (mask & chunks.scored).any()]:
+        raise TrainingError(f"The split leaves no clip of 3 seconds or more of {origin} to {' and '.join(missing)}.")
+    trained = set(chunks.target[masks["train"]].tolist())
+    if unknown := [label for index, label in enumerate(chunks.labels) if index not in trained]:
+        raise TrainingError(f"The split leaves no clip of the genre {unknown[0]} to train.")
+
+
+def is_done(folder: Path, split: Split, config: Config) -> bool:
+    """Whether a fold has been trained to its end, as asked.
+
+    Raises:
+        TrainingError: it has been, on other clips or with other settings.
+    """
+    if not (folder / "scores.pt").exists():
+        return False
+    checkpoint = load_checkpoint(folder / "best.ckpt")
+    if checkpoint.split_sha256 != split.sha256() or checkpoint.config != asdict(config):
+        raise TrainingError(f"{folder} was trained on another split or with other settings; name another folder.")
+    return True
+
+
+def read_scores(folder: Path) -> Scores:
+    """Scores of the test clips of a run that is done.
+
+    Raises:
+        TrainingError: they cannot be read.
+    """
+    try:
+        return Scores(**torch.load(folder / "scores.pt", weights_only=True))
+    except Exception as error:  # of a file that is anything at all, unpickling raises anything at all
+        raise TrainingError(f"{folder / 'scores.pt'} cannot be read; without it, --resume scores anew.") from error
 
 
 def train_once(
@@ -82,11 +126,6 @@ def train_once(
     """Trains on one split; see `run`."""
     sets = {part: material.part(split, part) for part in PARTS}
     labels = material.chunks.labels
-    if missing := [part for part, (_, chunks) in sets.items() if not len(chunks)]:
-        raise TrainingError(f"The split leaves no chunk of {material.origin} to {' and '.join(missing)}.")
-    trained = set(sets["train"][1].target.tolist())
-    if unknown := [label for index, label in enumerate(labels) if index not in trained]:
-        raise TrainingError(f"The split leaves no clip of the genre {unknown[0]} to train.")
     count = len(set(sets["train"][1].clip.tolist()))
     facts: dict[str, Any] = {"trained_on": f"{count} clips of {material.origin}", "split_sha256": split.sha256()}
     fit = Fit(config, labels, device, facts)
@@ -115,7 +154,9 @@ def finish(sets: dict[str, tuple[Tensor, Chunks]], output: Path, facts: dict[str
     print(f"\nBest by validation: epoch {len(checkpoint.history)}, in {output / 'best.ckpt'}")
     print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
     write_figures(figures, scores["test"], output)
-    torch.save(vars(scores["test"]), output / "scores.pt")  # the last: a fold that has it is done
+    # The last, and whole or not at all: a fold that has it is done.
+    torch.save(vars(scores["test"]), output / "scores.pt.part")
+    (output / "scores.pt.part").replace(output / "scores.pt")
 
 
 def write_figures(figures: dict[str, Any], test: Scores, output: Path) -> None:

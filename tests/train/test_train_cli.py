@@ -87,7 +87,7 @@ def test_trains_and_tells(trained, folder):
     assert checkpoint.labels == list(GENRES)
     assert checkpoint.metrics == metrics
     assert checkpoint.config["epochs"] == 6
-    assert checkpoint.temperature != 1
+    assert 0.25 <= checkpoint.temperature <= 4
     assert 0 < checkpoint.uncertain_below <= 1
     assert checkpoint.split_sha256 == read_split(output / "split.csv").sha256()
     assert len(load_checkpoint(output / "last.ckpt").history) == 6
@@ -237,6 +237,10 @@ def test_cross_validation_by_artist(folder, tmp_path):
     assert metrics["test"]["tracks"] == 27  # each of nine whole clips a genre, once
     assert np.sum(metrics["test"]["confusion"], axis=1).tolist() == [9, 9, 9]
     assert "All 3 folds together" in rest.stdout
+    for other in (("--seed", 1), ("--split-seed", 1)):
+        refused = train(*options, *recipe, "--resume", *other)
+        assert refused.returncode == 2
+        assert "was trained on another split or with other settings" in refused.stderr
     tables = [read_split(tmp_path / f"fold-{fold}" / "split.csv") for fold in range(3)]
     for other in (tables[1], tables[2]):
         assert not tables[0].clips("test") & other.clips("test")

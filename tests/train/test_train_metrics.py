@@ -82,6 +82,8 @@ def test_macro_average_weighs_genres_alike():
 def test_temperature_is_found_again():
     assert fit_temperature(noisy(clips=4000, chunks=1, sharpness=2.0)) == pytest.approx(2.0, rel=0.1)
     assert fit_temperature(noisy(clips=4000, chunks=1, sharpness=0.5)) == pytest.approx(0.5, rel=0.1)
+    right = scores([np.eye(3)[[0]] * 0.4 + 0.2], [0])
+    assert fit_temperature(right) == 1  # no clip is wrong, and no sharpness too much
     sharp = noisy(sharpness=3.0)
     mild = sharp.tempered(fit_temperature(sharp))
     assert log_loss(mild) < log_loss(sharp)
@@ -97,9 +99,11 @@ def test_calibrated_scores_lie_on_the_diagonal():
 def test_uncertain_below_is_the_least_that_keeps_four_of_five_right():
     probabilities = [[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.7, 0.3, 0.0], [0.6, 0.4, 0.0], [0.55, 0.45, 0.0]]
     chunks = [np.clip([each], 1e-9, 1) for each in probabilities]
-    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 0])) == pytest.approx(0.55, abs=1e-6)  # four of five
-    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 1])) == pytest.approx(0.7, abs=1e-6)
+    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 0])) == pytest.approx(0.55, abs=1e-5)  # four of five
+    assert uncertain_below(scores(chunks, [0, 0, 0, 1, 1])) == pytest.approx(0.7, abs=1e-5)
     assert uncertain_below(scores(chunks, [1, 1, 1, 1, 1])) == 1.0
+    equal = scores([chunks[0], chunks[1], chunks[1], chunks[1]], [0, 0, 1, 1])
+    assert uncertain_below(equal) == pytest.approx(0.9, abs=1e-5)  # the three of 0.8 are not all right
 
 
 def test_the_longer_the_more_reliable():

@@ -86,6 +86,17 @@ def test_every_clip_is_tested_once_and_no_artist_twice(tmp_path):
         assert min(sizes) > 0
 
 
+def test_an_index_that_names_no_clip_is_refused(tmp_path):
+    (tmp_path / "artists.csv").write_text("clip,artist\na0.wav,Ann\n")
+    with pytest.raises(TrainingError, match="names none of these clips"):
+        artist_groups(clips(3), tmp_path / "artists.csv", [])
+
+
+def test_unknown_artists_are_told(capsys):
+    artist_groups(clips(3), None, [])
+    assert "artists of 3 of 3 clips are not known" in capsys.readouterr().err
+
+
 def test_too_few_artists_make_no_folds():
     every = clips(4)
     with pytest.raises(TrainingError, match="of 2 artists, too few for 3 folds"):
@@ -116,7 +127,7 @@ def test_the_same_recording_is_found_in_another_excerpt():
         return (0.1 * tune).astype(np.float32)
 
     one, other = piece(), piece()
-    cut = one[3 * SAMPLE_RATE : 12 * SAMPLE_RATE]
+    cut = one[512 * 130 + 256 : 512 * 130 + 256 + 9 * SAMPLE_RATE]  # half a usual hop beside any grid
     encoded = io.BytesIO()
     soundfile.write(encoded, 0.3 * one[5 * SAMPLE_RATE :], SAMPLE_RATE, format="MP3")
     worn = decode(encoded.getvalue()).waveform
@@ -126,7 +137,7 @@ def test_the_same_recording_is_found_in_another_excerpt():
 
 @pytest.mark.gtzan
 def test_recordings_that_gtzan_holds_twice(data):
-    twice = ("jazz.00033", "jazz.00051", "metal.00042", "metal.00063", "pop.00015", "pop.00022")
+    twice = ("jazz.00033", "jazz.00051", "metal.00042", "metal.00063", "pop.00047", "pop.00080")
     once = ("jazz.00001", "metal.00004", "metal.00013", "pop.00016", "pop.00017", "disco.00001")
     names = [*twice, *once]
     waveforms = [decode(data / "gtzan" / name.split(".")[0] / f"{name}.ogg").waveform for name in names]
