@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from train.config import SPLITS, Config, SplitConfig
 from train.errors import exit_code
@@ -16,6 +17,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m train",
         description="Train the genre network on DIR/<genre>/<clip>.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="On several GPUs or machines: torchrun --nproc-per-node N -m train ...",
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder with a folder of clips for each genre")
     parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, figures and the split")
@@ -29,7 +31,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     recipe = parser.add_argument_group("recipe")
     for field in fields(Config):
         name = f"--{field.name.replace('_', '-')}"
-        recipe.add_argument(name, type=type(field.default), default=field.default, help=field.metadata["help"])
+        kind: dict[str, Any] = {"type": type(field.default), "choices": field.metadata.get("choices")}
+        if field.type is bool:
+            kind = {"action": "store_true"}
+        recipe.add_argument(name, default=field.default, help=field.metadata["help"], **kind)
     return parser.parse_args(argv)
 
 

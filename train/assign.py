@@ -10,7 +10,7 @@ from train.data import Clip, Waveform, decode_clips
 from train.duplicates import find_duplicates
 from train.errors import TrainingError
 from train.folds import artist_folds, artist_groups
-from train.splits import FAULT_FILTERED, Split, random_chunks, read_split
+from train.splits import FAULT_FILTERED, PARTS, Split, random_chunks, read_split
 
 USUAL_FOLDS = 5  # where one split by artist is asked for: three fifths train, one chooses, one tests
 EXCERPT = 0.1  # weight of a clip that is shorter than a chunk, where folds are made equal
@@ -30,8 +30,8 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
         split = read_split(FAULT_FILTERED if config.split == "fault-filtered" else Path(config.split))
         listed = {clip for clip, _ in split.parts}
         clips, waveforms = _decode([clip for clip in found if clip.name in listed], len(found), config)
-        names = {clip.name for clip in clips}
-        return clips, waveforms, [Split({key: part for key, part in split.parts.items() if key[0] in names})]
+        split = split.of({clip.name for clip in found})
+        return clips, waveforms, [without_copies(split, clips, waveforms) if split.whole else split]
     clips, waveforms = _decode(found, len(found), config)
     # Of a clip that is shorter than a chunk, nothing is scored.
     scored = [len(chunk_starts(len(each))) if len(each) >= CHUNK_SAMPLES else 0 for each in waveforms]
@@ -47,6 +47,19 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
     weights = [count or EXCERPT for count in scored]
     folds = artist_folds(clips, weights, groups, config.folds or USUAL_FOLDS, config.split_seed)
     return clips, waveforms, folds if config.folds else folds[:1]
+
+
+def without_copies(split: Split, clips: Sequence[Clip], waveforms: Sequence[Waveform]) -> Split:
+    """The split less those clips that train or choose while their recording chooses or tests; each is named."""
+    order = list(PARTS)
+    parts = dict(split.parts)
+    for pair in find_duplicates(waveforms):
+        keys: list[tuple[str, int | None]] = [(clips[place].name, None) for place in pair]
+        if all(key in parts for key in keys) and parts[keys[0]] != parts[keys[1]]:
+            dropped, kept = sorted(keys, key=lambda key: order.index(parts[key]))
+            print(f"left out: {dropped[0]}, the same recording as {kept[0]}, which is for {parts[kept]}", flush=True)
+            del parts[dropped]
+    return Split(parts)
 
 
 def _decode(chosen: Sequence[Clip], found: int, config: SplitConfig) -> tuple[list[Clip], list[Waveform]]:

@@ -19,14 +19,16 @@ class Checkpoint:
     """A trained network and its facts."""
 
     model_state_dict: dict[str, Tensor]
-    """Of the CNN, under the original project's key and names."""
+    """Of the classifier, under the original project's key and names."""
     labels: list[str] = field(default_factory=lambda: list(GTZAN_LABELS))
     mean: Tensor | None = None
-    """Of the features in training, (5, 40, 1); None where the CNN takes them as they are."""
+    """Of the classifier's inputs in training, (5, 40, 1) or (808,); None where it takes them as they are."""
     deviation: Tensor | None = None
     temperature: float = 1.0
     uncertain_below: float = 0.0
     """Confidence under which a clip's genre is called uncertain."""
+    net: str = "original"
+    """Name of the network, one of `train.config.NETS`."""
     trained_on: str = ""
     split_sha256: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -34,7 +36,7 @@ class Checkpoint:
     history: list[dict[str, float]] = field(default_factory=list)
     """One dict of figures for each epoch."""
     resume: dict[str, Any] | None = None
-    """Optimiser, schedule and random states, where training may go on from here."""
+    """Optimiser, schedule and scaler, where training may go on from here."""
 
     def save(self, path: Path) -> None:
         """Writes the file whole or not at all."""
@@ -45,7 +47,7 @@ class Checkpoint:
     def is_sound(self) -> bool:
         """Whether its values can be what training wrote; raises whatever where they do not even fit the network."""
         network = self.network()
-        tensors = [*network.cnn.state_dict().values(), network.standardise.mean, network.standardise.deviation]
+        tensors = [*network.classifier.state_dict().values(), network.standardise.mean, network.standardise.deviation]
         return (
             isinstance(self.labels, list)
             and len(set(self.labels)) == len(self.labels)
@@ -56,8 +58,8 @@ class Checkpoint:
 
     def network(self) -> GenreNet:
         """The network with these weights, in evaluation mode, on the CPU."""
-        network = GenreNet(len(self.labels))
-        network.cnn.load_state_dict(self.model_state_dict)
+        network = GenreNet(len(self.labels), self.net)
+        network.classifier.load_state_dict(self.model_state_dict)
         if self.mean is not None and self.deviation is not None:
             network.standardise.mean.copy_(self.mean)
             network.standardise.deviation.copy_(self.deviation)

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from audio import CHUNK_SAMPLES, SILENT_BELOW, Audio, AudioError, chunk_starts, decode
 from train.errors import TrainingError
-from train.features import Features
 
 Waveform = NDArray[np.float32]  # mono at 22 050 Hz, (samples,)
 SUFFIXES = (".wav", ".au", ".mp3", ".flac", ".ogg")
@@ -62,35 +61,28 @@ class Chunks(Dataset[tuple[Tensor, int]]):
     Attributes:
         clip: int64 (chunks,), the position of each chunk's clip among `clips`.
         target: int64 (chunks,), the position of each chunk's genre among the labels.
-        number: int64 (chunks,), the place of a chunk among those that serving cuts of its clip; -1 for those between.
-        scored: bool (chunks,), whether serving would cut this chunk too; false for those between, and for clips shorter
-            than a chunk, which are repeated to fill one.
+        number: int64 (chunks,), the place of each chunk among those of its clip, silent ones counted.
+        scored: bool (chunks,), false for clips shorter than a chunk, which are repeated to fill one.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], waveforms: Sequence[Waveform], labels: Sequence[str], hop: int = CHUNK_SAMPLES
-    ) -> None:
-        """Chunks start every `hop` samples; by default they are those that serving cuts."""
+    def __init__(self, clips: Sequence[Clip], waveforms: Sequence[Waveform], labels: Sequence[str]) -> None:
+        """The chunks that serving cuts."""
         self.clips = list(clips)
         self.labels = list(labels)
         self.waveforms = [fill_chunk(waveform) for waveform in waveforms]
-        starts = [self._starts(waveform, hop) for waveform in self.waveforms]
-        self.places = [(clip, start) for clip, clip_starts in enumerate(starts) for start in clip_starts]
+        numbered = [
+            (clip, number, start)
+            for clip, waveform in enumerate(self.waveforms)
+            for number, start in enumerate(chunk_starts(len(waveform)))
+            # As serving leaves silence out.
+            if np.abs(waveform[start : start + CHUNK_SAMPLES]).max() >= SILENT_BELOW
+        ]
+        self.places = [(clip, start) for clip, _, start in numbered]
         label = {genre: index for index, genre in enumerate(labels)}
-        self.clip = torch.tensor([clip for clip, _ in self.places], dtype=torch.int64)
-        self.target = torch.tensor([label[self.clips[clip].genre] for clip, _ in self.places], dtype=torch.int64)
-        numbers = [{start: n for n, start in enumerate(chunk_starts(len(waveform)))} for waveform in self.waveforms]
-        self.number = torch.tensor([numbers[clip].get(start, -1) for clip, start in self.places], dtype=torch.int64)
-        whole = torch.tensor([len(waveform) >= CHUNK_SAMPLES for waveform in waveforms], dtype=torch.bool)
-        self.scored = (self.number >= 0) & whole[self.clip]
-
-    @staticmethod
-    def _starts(waveform: Waveform, hop: int) -> list[int]:
-        starts = set(chunk_starts(len(waveform)))
-        if hop != CHUNK_SAMPLES:
-            starts.update(range(0, len(waveform) - CHUNK_SAMPLES + 1, hop))
-        peaks = {start: np.abs(waveform[start : start + CHUNK_SAMPLES]).max() for start in sorted(starts)}
-        return [start for start, peak in peaks.items() if peak >= SILENT_BELOW]  # as serving leaves silence out
+        self.clip = torch.tensor([clip for clip, _, _ in numbered], dtype=torch.int64)
+        self.target = torch.tensor([label[self.clips[clip].genre] for clip, _, _ in numbered], dtype=torch.int64)
+        self.number = torch.tensor([number for _, number, _ in numbered], dtype=torch.int64)
+        self.scored = torch.tensor([len(each) >= CHUNK_SAMPLES for each in waveforms], dtype=torch.bool)[self.clip]
 
     def subset(self, mask: Tensor) -> "Chunks":
         """The chunks where the mask, bool (chunks,), is true; clips keep their positions."""
@@ -139,11 +131,3 @@ def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[Waveform]]:
                 kept.append(clip)
                 waveforms.append(result.waveform)
     return kept, waveforms
-
-
-@torch.inference_mode()
-def extract(chunks: Chunks, features: Features, device: torch.device, batch: int = 64) -> Tensor:
-    """Features of every chunk, float32 (chunks, 5, 40, 130), on the CPU."""
-    loader = DataLoader(chunks, batch)
-    bar = tqdm(loader, "features", unit="batch", disable=None)
-    return torch.cat([features(waveform.to(device)).cpu() for waveform, _ in bar])

@@ -21,7 +21,7 @@ FRAMES_AT_A_TIME = 1024  # bounds the memory of a long recording
 BITS = 32
 BAND_HZ = np.geomspace(300.0, 4000.0, BITS + 2)  # edges of 33 bands; louder and better kept than the rest
 LEAST_OVERLAP = int(2.0 * SAMPLE_RATE / HOP)  # frames, two seconds: less says too little
-SAME = 0.35  # of the bits may differ between frames of one recording; of strangers half of them do
+SAME = 0.2  # of the bits may differ between frames of one recording; of strangers half do, of much the same sound a quarter
 CANDIDATE_HITS = 4  # equal 32-bit words at one offset that make a pair of clips worth comparing
 COMMON = 50  # a word in more places than this (silence, a held tone) tells nothing
 

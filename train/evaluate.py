@@ -7,6 +7,8 @@ from pathlib import Path
 
 from train.errors import TrainingError, exit_code
 
+OTHER_SPLIT = "WARNING: {} was not trained by this very split of these clips; it may have been trained on some of them."
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m train.evaluate`."""
@@ -37,7 +39,10 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
     parts = read_split(FAULT_FILTERED if split == "fault-filtered" else Path(split))
     if not parts.whole:
         print(LEAKS, file=sys.stderr)
-    tested = [clip for clip in find_clips(data) if clip.name in parts.clips("test")]
+    found = find_clips(data)
+    if judge.split_sha256 != parts.of({clip.name for clip in found}).sha256():
+        print(OTHER_SPLIT.format(checkpoint), file=sys.stderr)
+    tested = [clip for clip in found if clip.name in parts.clips("test")]
     if unknown := {clip.genre for clip in tested} - set(judge.labels):
         raise TrainingError(f"{checkpoint} does not know the genre {min(unknown)}, of which {data} holds test clips.")
     clips, waveforms = decode_clips(tested)

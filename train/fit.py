@@ -1,7 +1,8 @@
-"""The training loop: cached features in, the best checkpoint by validation out."""
+"""The training loop: inputs in, the best checkpoint by validation out."""
 
 import math
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
+from train import parallel
+from train.augment import mask, mix
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import Config
-from train.data import Chunks
 from train.errors import TrainingError
-from train.metrics import metrics, uncertain_below
+from train.inputs import Inputs
+from train.metrics import accuracies, number, uncertain_below
 from train.model import GenreNet
 from train.scores import Scores, score
 
@@ -25,61 +28,71 @@ class Fit:
     """Training under way: the network, its optimiser, and where it stands."""
 
     def __init__(self, config: Config, labels: list[str], device: torch.device, facts: dict[str, Any]) -> None:
-        """Starts afresh; `facts` are the fields of the checkpoint that are known beforehand."""
+        """Starts afresh; `facts` are the fields of the checkpoint that are known beforehand.
+
+        Raises:
+            TrainingError: a batch cannot be shared equally among the processes.
+        """
         torch.manual_seed(config.seed)
         self.config = config
         self.labels = labels
         self.facts = facts
         self.device = device
-        self.network = GenreNet(len(labels)).to(device)
+        self.network = GenreNet(len(labels), config.net).to(device)
+        classifier = parallel.normalise_together(self.network.classifier)
         # The order of dimensions in memory that convolutions are a quarter faster in, on a CPU too.
-        self.network.cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classifier = parallel.parallel(classifier)
         self.optimiser = torch.optim.Adam(
-            self.network.cnn.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            classifier.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, config.epochs)
-        # Mixed precision on CUDA; features and the optimiser's weights stay float32.
-        self.mixed = device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.mixed)
+        # Of the classifier's products; features, statistics and the optimiser's weights stay float32.
+        by_device = "float16" if device.type == "cuda" else "float32"
+        self.precision: torch.dtype = getattr(torch, by_device if config.precision == "auto" else config.precision)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
         self.history: list[dict[str, float]] = []
+        if config.batch % parallel.size() or config.batch == parallel.size() > 1:
+            raise TrainingError(f"--batch must be two or more chunks for each of {parallel.size()} processes.")
 
-    def run(self, train: tuple[Tensor, Chunks], valid: tuple[Tensor, Chunks], output: Path) -> None:
+    def run(self, train: Inputs, valid: Inputs | None, output: Path) -> None:
         """Trains from where it stands to the last epoch, and writes best.ckpt and last.ckpt after each.
 
         Args:
-            train: features (n, 5, 40, 130) and their chunks.
-            valid: likewise; the checkpoint with the best accuracy of its clips, averaged over genres, is the best,
-                the lower loss deciding among equals.
+            train: what to train on.
+            valid: the checkpoint with the best accuracy of these clips, averaged over genres, is the best, the lower
+                loss deciding among equals; without them, the last is the best.
             output: an existing folder.
 
         Raises:
             TrainingError: the loss is no longer a number.
         """
-        features, chunks = train
         if not self.history:
-            self.network.standardise.fit(features)
-        standardised = self.network.standardise.cpu()(features).contiguous(memory_format=torch.channels_last)
+            self.network.standardise.fit(train.prepared)
         self.network.to(self.device)
-        with SummaryWriter(output / "tensorboard", purge_step=len(self.history) + 1) as board:
+        with ExitStack() as stack:
+            board = None
+            if parallel.rank() == 0:
+                board = stack.enter_context(SummaryWriter(output / "tensorboard", purge_step=len(self.history) + 1))
             while not self.is_over:
-                figures = self.epoch(standardised, chunks)
-                scores = score(self.network.eval(), *valid)
-                figures |= validation_figures(scores)
+                figures = self.epoch(train)
                 self.schedule.step()
-                self.history.append(figures)
-                checkpoint = self.checkpoint(scores)
-                # The best first: stopped between the two, resuming repeats the epoch.
-                if self.best is figures:
-                    checkpoint.save(output / "best.ckpt")
-                checkpoint.save(output / "last.ckpt")
-                tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-                sys.stdout.flush()
-                for name, value in figures.items():
-                    board.add_scalar(name, value, figures["epoch"])
+                if board:  # the first process
+                    scores = score(self.network.eval(), valid) if valid else None
+                    figures |= validation_figures(scores) if scores else {}
+                self.history.append(parallel.tell(figures))
+                if board:
+                    self.save(scores, output)
+                    tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+                    sys.stdout.flush()
+                    for name, value in figures.items():
+                        board.add_scalar(name, value, figures["epoch"])
 
     @property
     def best(self) -> dict[str, float]:
-        """Figures of the best epoch: the highest accuracy, then the lowest loss."""
+        """Figures of the best epoch: the highest accuracy, then the lowest loss; or without validation the last."""
+        if "valid_loss" not in self.history[-1]:
+            return self.history[-1]
         return max(self.history, key=lambda figures: (figures["valid_track_accuracy_macro"], -figures["valid_loss"]))
 
     @property
@@ -89,57 +102,80 @@ class Fit:
         patience = self.config.patience or math.inf
         return done >= self.config.epochs or (done > 0 and done - self.best["epoch"] >= patience)
 
-    def epoch(self, features: Tensor, chunks: Chunks) -> dict[str, float]:
-        """About as many standardised chunks as there are, drawn so that every genre comes equally often."""
-        number = len(self.history) + 1
+    def epoch(self, train: Inputs) -> dict[str, float]:
+        """About as many chunks as there are, drawn so that every genre comes equally often."""
+        count, done = len(self.labels), len(self.history)
+        target = train.chunks.target
         # Whole batches alone: batch normalisation cannot train on a last one of a single chunk.
-        draws = max(len(chunks) // self.config.batch, 1) * self.config.batch
-        weight = 1.0 / torch.bincount(chunks.target, minlength=len(self.labels)).double()
-        order = torch.multinomial(weight[chunks.target], draws, replacement=True)
-        accuracy = MulticlassAccuracy(len(self.labels), average="micro").to(self.device)
-        total = 0.0
+        draws = max(len(target) // self.config.batch, 1) * self.config.batch
+        weight = 1.0 / torch.bincount(target, minlength=count).double()
+        # Anew for each epoch, so that an interrupted run goes on as it would have, and all processes draw alike;
+        # what each does to its part of a batch is its own.
+        chance = torch.Generator().manual_seed(self.config.seed * 1_000_003 + done)
+        order = torch.multinomial(weight[target], draws, replacement=True, generator=chance)
+        torch.manual_seed((self.config.seed * 1_000_003 + done) * 1009 + parallel.rank())
+        accuracy = MulticlassAccuracy(count, average="micro", sync_on_compute=True).to(self.device)
+        losses = torch.zeros((), device=self.device)
         self.network.train()
-        with tqdm(torch.split(order, self.config.batch), f"epoch {number}/{self.config.epochs}", disable=None) as bar:
-            for index in bar:
-                image = mask(features[index].to(self.device), self.config.mask_frames, self.config.mask_coefficients)
-                target = nn.functional.one_hot(chunks.target[index], len(self.labels)).float().to(self.device)
-                image, soft_target = mix(image, target, self.config.mixup)
-                with torch.autocast(self.device.type, enabled=self.mixed):
-                    log_probs = self.network.cnn(image)
-                    loss = nn.functional.cross_entropy(log_probs, soft_target)
+        title = f"epoch {done + 1}/{self.config.epochs}"
+        quiet = None if parallel.rank() == 0 else True
+        places = torch.split(torch.arange(draws), self.config.batch)
+        with tqdm(places, title, disable=quiet) as bar:
+            for place in bar:
+                mine = parallel.share(place)
+                inputs, soft_target = self.batch(train, order[mine], done * draws + int(mine[0]))
+                with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                    log_probs = self.classifier(inputs)
+                    loss = nn.functional.cross_entropy(log_probs.float(), soft_target)
                 self.optimiser.zero_grad()
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 self.scaler.step(self.optimiser)
                 self.scaler.update()
-                total += loss.item() * len(index)
+                losses += loss.detach() * len(mine)
                 # Of a mixed pair, the genre that weighs more is the one to find.
                 accuracy.update(log_probs, soft_target.argmax(dim=1))
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        if not math.isfinite(total):
-            raise TrainingError(f"The loss of epoch {number} is not a number; try a lower --learning-rate.")
-        return {"epoch": number, "train_loss": total / len(order), "train_accuracy": float(accuracy.compute())}
+        mean = float(parallel.total(losses)) / draws
+        if not math.isfinite(mean):
+            raise TrainingError(f"The loss of epoch {done + 1} is not a number; try a lower --learning-rate.")
+        return {"epoch": done + 1, "train_loss": mean, "train_accuracy": float(accuracy.compute())}
 
-    def checkpoint(self, valid: Scores) -> Checkpoint:
+    def batch(self, train: Inputs, index: Tensor, serial: int) -> tuple[Tensor, Tensor]:
+        """Standardised inputs and soft targets (batch, labels) of chunks, changed as the configuration says."""
+        inputs = self.network.standardise(train.draw(index, serial).to(self.device))
+        if self.config.net == "original":
+            inputs = mask(inputs, self.config.mask_frames, self.config.mask_coefficients)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        target = nn.functional.one_hot(train.chunks.target[index], len(self.labels)).float().to(self.device)
+        return mix(inputs, target, self.config.mixup)
+
+    def save(self, valid: Scores | None, output: Path) -> None:
+        """Writes best.ckpt, if this epoch is the best, and last.ckpt."""
+        checkpoint = self.checkpoint(valid)
+        # The best first: stopped between the two, resuming repeats the epoch.
+        if self.best is self.history[-1]:
+            checkpoint.save(output / "best.ckpt")
+        checkpoint.save(output / "last.ckpt")
+
+    def checkpoint(self, valid: Scores | None) -> Checkpoint:
         """What there is now and how it scores on validation, enough to serve it and enough to go on."""
         standardise = self.network.standardise
         return Checkpoint(
             model_state_dict={
                 name: value.cpu().clone(memory_format=torch.contiguous_format)
-                for name, value in self.network.cnn.state_dict().items()
+                for name, value in self.network.classifier.state_dict().items()
             },
             labels=self.labels,
+            net=self.config.net,
             mean=standardise.mean.cpu(),
             deviation=standardise.deviation.cpu(),
-            uncertain_below=uncertain_below(valid),
-            metrics={"valid": metrics(valid)},
+            uncertain_below=uncertain_below(valid) if valid else 0.0,
+            metrics={"valid": self.history[-1]} if valid else {},
             config=asdict(self.config),
             history=list(self.history),
             resume={
                 "optimiser": self.optimiser.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "scaler": self.scaler.state_dict(),
-                "random": torch.get_rng_state(),
-                "cuda_random": torch.cuda.get_rng_state_all(),
             },
             **self.facts,
         )
@@ -163,44 +199,17 @@ class Fit:
         self.optimiser.load_state_dict(checkpoint.resume["optimiser"])
         self.schedule.load_state_dict(checkpoint.resume["schedule"])
         self.scaler.load_state_dict(checkpoint.resume["scaler"])
-        torch.set_rng_state(checkpoint.resume["random"])
-        torch.cuda.set_rng_state_all(checkpoint.resume["cuda_random"])
         self.history = checkpoint.history
 
 
 def validation_figures(scores: Scores) -> dict[str, float]:
     """Loss and accuracies of the validation clips, for the history."""
-    reached = metrics(scores)
+    right = scores.voted == scores.target
+    accuracy, macro = accuracies(right[None], scores.target[None], len(scores.labels))
+    chunks = scores.chunk_log_probs.argmax(dim=1) == scores.chunk_target
     return {
-        "valid_loss": float(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
-        "valid_chunk_accuracy": reached["chunk_accuracy"],
-        "valid_track_accuracy": reached["track_accuracy"],
-        "valid_track_accuracy_macro": reached["track_accuracy_macro"],
+        "valid_loss": number(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
+        "valid_chunk_accuracy": number(chunks.double().mean()),
+        "valid_track_accuracy": number(accuracy[0]),
+        "valid_track_accuracy_macro": number(macro[0]),
     }
-
-
-def mask(image: Tensor, frames: int, coefficients: int) -> Tensor:
-    """Blanks a band of frames and a band of coefficients of each standardised image (batch, 5, 40, 130).
-
-    SpecAugment (Park et al. 2019); zero is the mean of what is standardised.
-    """
-    for longest, axis in ((frames, 3), (coefficients, 2)):
-        size, count = image.shape[axis], image.shape[0]
-        length = torch.rand(count) * longest
-        start = torch.rand(count) * (size - length)
-        place = torch.arange(size)
-        kept = (place < start[:, None]) | (place >= (start + length)[:, None])
-        shape = [count, 1, 1, 1]
-        shape[axis] = size
-        image = image * kept.reshape(shape).to(image)
-    return image
-
-
-def mix(image: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Mixup (Zhang et al. 2018): each image and target with another's, in a share drawn from Beta(alpha, alpha)."""
-    if not alpha or len(image) == 1:
-        return image, target
-    share = torch.distributions.Beta(alpha, alpha).sample((len(image),)).to(image.device)
-    other = torch.randperm(len(image), device="cpu").to(image.device)
-    weight = share[:, None, None, None]
-    return weight * image + (1 - weight) * image[other], share[:, None] * target + (1 - share[:, None]) * target[other]

@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from train.checkpoint import load_checkpoint
-from train.data import Chunks, extract
+from train.data import Chunks
 from train.errors import TrainingError
+from train.inputs import prepare_all
 from train.scores import Scores, collect, score
 
 BATCH = 64
@@ -22,11 +23,12 @@ class CheckpointJudge:
     def __init__(self, path: Path) -> None:
         checkpoint = load_checkpoint(path)
         self.labels = checkpoint.labels
+        self.split_sha256 = checkpoint.split_sha256
         self.network = checkpoint.network()
 
     def score(self, chunks: Chunks) -> Scores:
         """Scores of chunks."""
-        return score(self.network, extract(chunks, self.network.features, torch.device("cpu")), chunks)
+        return score(self.network, prepare_all(chunks, self.network.prepare))
 
 
 class OnnxJudge:
@@ -35,7 +37,9 @@ class OnnxJudge:
     def __init__(self, path: Path) -> None:
         try:
             self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            self.labels = json.loads(self.session.get_modelmeta().custom_metadata_map["labels"])
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            self.labels = json.loads(metadata["labels"])
+            self.split_sha256 = metadata["split_sha256"]
         except Exception as error:  # ONNX Runtime raises a dozen types of its own
             raise TrainingError(f"{path} is not a model that `python -m export` wrote.") from error
 

@@ -55,19 +55,33 @@ def metrics(scores: Scores) -> dict[str, Any]:
 def _accuracies(name: str, answered: Tensor, target: Tensor, count: int) -> dict[str, Any]:
     right = answered == target
     micro, macro = accuracies(right[None], target[None], count)
-    # Drawn with one seed, so that the same scores have the same intervals.
-    drawn = torch.randint(len(target), (RESAMPLES, len(target)), generator=torch.Generator().manual_seed(0))
-    resampled = accuracies(right[drawn], target[drawn], count)
     return {
         name: number(micro[0]),
-        f"{name}_interval": _interval(resampled[0]),
+        f"{name}_interval": _interval(accuracies(*_resample(right, target, [torch.arange(len(target))]), count)[0]),
         f"{name}_macro": number(macro[0]),
-        f"{name}_macro_interval": _interval(resampled[1]),
+        # Within each genre, so that none is ever absent.
+        f"{name}_macro_interval": _interval(accuracies(*_resample(right, target, _by_genre(target)), count)[1]),
     }
 
 
+def _by_genre(target: Tensor) -> list[Tensor]:
+    return [(target == genre).nonzero()[:, 0] for genre in torch.unique(target)]
+
+
+def _resample(right: Tensor, target: Tensor, strata: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Right and target of clips drawn with replacement within each stratum, both (RESAMPLES, clips)."""
+    # With one seed, so that the same scores have the same intervals.
+    chance = torch.Generator().manual_seed(0)
+    drawn = [places[torch.randint(len(places), (RESAMPLES, len(places)), generator=chance)] for places in strata]
+    places = torch.cat(drawn, dim=1)
+    return right[places], target[places]
+
+
 def accuracies(right: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Accuracy and its average over the genres present, of each row of right, bool, and target, both (rows, clips)."""
+    """Accuracy and its average over the genres present, of each row of right and target, both (rows, clips).
+
+    Right is bool, or the share of a clip's excerpts that are.
+    """
     genre = torch.nn.functional.one_hot(target, count).double()
     clips = genre.sum(dim=1)
     recall = (genre * right[..., None]).sum(dim=1) / clips.clamp(min=1)
@@ -115,8 +129,11 @@ def _by_seconds(scores: Scores) -> dict[str, float]:
     same = Scores(scores.labels, names, scores.target[whole], chunk_clip, scores.chunk_log_probs[kept])
     figures = {}
     for chunks in LENGTHS:
-        excerpts = same.excerpts(chunks)
-        _, macro = accuracies((excerpts.voted == excerpts.target)[None], excerpts.target[None], len(scores.labels))
+        excerpts, clip = same.excerpts(chunks)
+        # A longer clip has more excerpts, and counts no more for it.
+        right = torch.zeros(len(whole)).index_add_(0, clip, (excerpts.voted == excerpts.target).float())
+        share = right / torch.bincount(clip)
+        _, macro = accuracies(share[None], same.target[None], len(scores.labels))
         figures[str(chunks * CHUNK_SECONDS)] = number(macro[0])
     return figures
 

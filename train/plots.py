@@ -68,15 +68,17 @@ def plot_seconds(accuracy: Mapping[str, float], path: Path) -> None:
 
 
 def plot_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Loss and accuracy of training and validation by epoch."""
+    """Loss and accuracy of training and, where there are any, of validation clips, by epoch."""
     epochs = [figures["epoch"] for figures in history]
     with _figure(path) as axes:
-        for name, style in (("train_loss", "C0--"), ("valid_loss", "C0-")):
-            axes.plot(epochs, [figures[name] for figures in history], style, label=name.replace("_", " "))
+        for name, style in [("train_loss", "C0--"), ("valid_loss", "C0-")]:
+            if name in history[-1]:
+                axes.plot(epochs, [figures[name] for figures in history], style, label=name.replace("_", " "))
         axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
         right = axes.twinx()
-        for name, style in (("train_accuracy", "C1--"), ("valid_track_accuracy_macro", "C1-")):
-            right.plot(epochs, [figures[name] for figures in history], style, label=name.replace("_", " "))
+        for name, style in [("train_accuracy", "C1--"), ("valid_track_accuracy_macro", "C1-")]:
+            if name in history[-1]:
+                right.plot(epochs, [figures[name] for figures in history], style, label=name.replace("_", " "))
         right.set(ylabel="accuracy", ylim=(0, 1))
         lines = [*axes.get_lines(), *right.get_lines()]
         axes.legend(lines, [line.get_label() for line in lines], loc="lower left", fontsize="small")

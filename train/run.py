@@ -1,41 +1,31 @@
 """A whole training run: decode, split, extract, fit, score, write; once, or once for each fold."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE
+from train import parallel
 from train.assign import decode_and_split
+from train.augment import Crops
 from train.checkpoint import load_checkpoint
 from train.config import Config, SplitConfig
-from train.data import Chunks, extract, find_clips
+from train.data import Chunks, find_clips
 from train.errors import TrainingError
-from train.features import Features
 from train.fit import Fit
+from train.inputs import Inputs, prepare_all
 from train.metrics import fit_temperature, metrics, table, uncertain_below
+from train.model import GenreNet
 from train.plots import plot_all, plot_curve
 from train.scores import Scores, pool, score
 from train.splits import PARTS, Split
 
-
-@dataclass(frozen=True)
-class Material:
-    """What is trained on: the features of all chunks, and what they are of."""
-
-    features: Tensor
-    """float32 (chunks, 5, 40, 130)."""
-    chunks: Chunks
-    origin: str
-    """The data and the split, in words."""
-
-    def part(self, split: Split, part: str) -> tuple[Tensor, Chunks]:
-        """Features and chunks of a part of the split."""
-        mask = split.mask(self.chunks, part)
-        return self.features[mask], self.chunks.subset(mask)
+JUDGED = "validation"  # folder of the run that validation judges, where another is then trained on its clips too
 
 
 def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume: bool, device: str) -> None:
@@ -56,26 +46,35 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     where = choose_device(device)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
     turns = list(range(len(folders))) if split.fold is None else [split.fold]
+    begun = [folders[turn] for turn in turns if last_checkpoints(folders[turn])]
     if resume and not split.folds:
-        load_checkpoint(output / "last.ckpt")  # before minutes of decoding
-    if not resume and (taken := [folders[turn] for turn in turns if (folders[turn] / "last.ckpt").exists()]):
-        raise TrainingError(f"{taken[0]} holds a run already; --resume goes on with it, or name another folder.")
+        load_checkpoint(last_checkpoints(output)[0] if begun else output / "last.ckpt")  # before minutes of decoding
+    if not resume and begun:
+        raise TrainingError(f"{begun[0]} holds a run already; --resume goes on with it, or name another folder.")
     clips, waveforms, splits = decode_and_split(find_clips(data), split)
-    hop = round(config.hop * SAMPLE_RATE) if splits[0].whole else CHUNK_SAMPLES
-    chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}), hop)
+    chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}))
     origin = f"{data.resolve().name}, split {split.title}"
     for each in splits:
         check_split(each, chunks, origin)
     if resume and split.folds:
         turns = [turn for turn in turns if not is_done(folders[turn], splits[turn], config)]
     if turns:
-        material = Material(extract(chunks, Features().to(where), where), chunks, origin)
+        network = GenreNet(len(chunks.labels), config.net).to(where).eval()
+        crops = Crops(chunks, config, divided=not splits[0].whole) if config.changes else None
+        inputs = prepare_all(chunks, lambda waveform: network.prepare(waveform.to(where)), crops, config.cache)
         for turn in turns:
-            train_once(material, splits[turn], folders[turn], config, where, resume=resume)
+            train_once(inputs, splits[turn], folders[turn], config, where, origin=origin, resume=resume)
+    if parallel.rank():
+        return
     if split.folds and all(is_done(*fold, config) for fold in zip(folders, splits, strict=True)):
         scores = pool([read_scores(folder) for folder in folders])
         print(f"\nAll {split.folds} folds together, each clip tested once:")
-        write_figures({"test": metrics(scores)}, scores, output)
+        write_figures({"test": metrics(scores)}, scores, output, {"folds": read_folds(folders)})
+
+
+def last_checkpoints(folder: Path) -> list[Path]:
+    """What there is to go on from, the one nearest to the end first."""
+    return [path for path in (folder / "last.ckpt", folder / JUDGED / "last.ckpt") if path.exists()]
 
 
 def check_split(split: Split, chunks: Chunks, origin: str) -> None:
@@ -120,60 +119,91 @@ def read_scores(folder: Path) -> Scores:
         raise TrainingError(f"{folder / 'scores.pt'} cannot be read; without it, --resume scores anew.") from error
 
 
+def read_folds(folders: Sequence[Path]) -> list[dict[str, float]]:
+    """Accuracy of the tracks of each part, averaged over genres, of each fold; printed as a table."""
+    figures = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
+    table = [{part: each[part]["track_accuracy_macro"] for part in PARTS} for each in figures]
+    print(f"\naveraged over genres  {'  '.join(f'{part:>6}' for part in PARTS)}")
+    for fold, row in enumerate(table):
+        print(f"{f'fold {fold}':>20}  {'  '.join(f'{row[part]:6.1%}' for part in PARTS)}")
+    return table
+
+
 def train_once(
-    material: Material, split: Split, output: Path, config: Config, device: torch.device, *, resume: bool
+    inputs: Inputs, split: Split, output: Path, config: Config, device: torch.device, *, origin: str, resume: bool
 ) -> None:
     """Trains on one split; see `run`."""
-    sets = {part: material.part(split, part) for part in PARTS}
-    labels = material.chunks.labels
-    count = len(set(sets["train"][1].clip.tolist()))
-    facts: dict[str, Any] = {"trained_on": f"{count} clips of {material.origin}", "split_sha256": split.sha256()}
-    fit = Fit(config, labels, device, facts)
-    if resume and (output / "last.ckpt").exists():
-        fit.resume(output / "last.ckpt")
+    parts = {part: inputs.part(split, part) for part in PARTS}
     output.mkdir(parents=True, exist_ok=True)
-    (output / "split.csv").write_text(split.table(), encoding="utf-8")
-    for part, (_, chunks) in sets.items():
-        print(f"{part}: {len(set(chunks.clip.tolist()))} clips, {len(chunks)} chunks", flush=True)
-    fit.run(sets["train"], sets["valid"], output)
-    finish(sets, output, facts)
+    if parallel.rank() == 0:
+        (output / "split.csv").write_text(split.table(), encoding="utf-8")
+    for part, each in parts.items():
+        print(f"{part}: {len(set(each.chunks.clip.tolist()))} clips, {len(each.chunks)} chunks", flush=True)
+
+    def fit(train: Inputs, valid: Inputs | None, folder: Path) -> None:
+        count = len(set(train.chunks.clip.tolist()))
+        facts: dict[str, Any] = {"trained_on": f"{count} clips of {origin}", "split_sha256": split.sha256()}
+        fitting = Fit(config, inputs.chunks.labels, device, facts)
+        if resume and (folder / "last.ckpt").exists():
+            fitting.resume(folder / "last.ckpt")
+        folder.mkdir(parents=True, exist_ok=True)
+        fitting.run(train, valid, folder)
+        if parallel.rank() == 0:
+            plot_curve(fitting.history, folder / "curve.png")
+
+    judged = output / JUDGED / "last.ckpt" if config.refit else output / "best.ckpt"
+    fit(parts["train"], parts["valid"], judged.parent)
+    if config.refit:
+        # Validation has said all it can by now, so its clips train too, for as many epochs.
+        print("anew, on training and validation clips together", flush=True)
+        parts["train"] = inputs.part(split.without_validation(), "train")
+        fit(parts["train"], None, output)
+    if parallel.rank() == 0:
+        finish(parts, judged, output)
 
 
-def finish(sets: dict[str, tuple[Tensor, Chunks]], output: Path, facts: dict[str, Any]) -> None:
-    """Fits best.ckpt's temperature and threshold on validation, scores every part, and writes down what it reaches."""
-    checkpoint = replace(load_checkpoint(output / "best.ckpt"), temperature=1.0)
-    network = checkpoint.network()
-    scores = {part: score(network, *sets[part]) for part in PARTS}
-    temperature = fit_temperature(scores["valid"])
-    scores = {part: each.tempered(temperature) for part, each in scores.items()}
+def finish(parts: dict[str, Inputs], judged: Path, output: Path) -> None:
+    """Scores every part, and writes down in best.ckpt what it reaches, with the temperature and threshold it needs.
+
+    These two are fitted on validation clips, as judged by a checkpoint that was not trained on them.
+    """
+    checkpoint = replace(load_checkpoint(judged), temperature=1.0)
+    valid = score(checkpoint.network(), parts["valid"])
+    temperature = fit_temperature(valid)
+    valid = valid.tempered(temperature)
+    threshold = uncertain_below(valid)
+    best = replace(load_checkpoint(output / "best.ckpt"), temperature=temperature, uncertain_below=threshold)
+    network = best.network()
+    scores = {"train": score(network, parts["train"]), "valid": valid, "test": score(network, parts["test"])}
     figures = {part: metrics(each) for part, each in scores.items()}
-    threshold = uncertain_below(scores["valid"])
-    checkpoint = replace(checkpoint, **facts, metrics=figures, temperature=temperature, uncertain_below=threshold)
-    checkpoint.save(output / "best.ckpt")
-    plot_curve(load_checkpoint(output / "last.ckpt").history, output / "curve.png")
-    print(f"\nBest by validation: epoch {len(checkpoint.history)}, in {output / 'best.ckpt'}")
-    print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
+    replace(best, metrics=figures).save(output / "best.ckpt")
+    print(f"\nJudged by validation: epoch {len(checkpoint.history)}, {judged}")
+    print(f"Fitted on it: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
     write_figures(figures, scores["test"], output)
     # The last, and whole or not at all: a fold that has it is done.
     torch.save(vars(scores["test"]), output / "scores.pt.part")
     (output / "scores.pt.part").replace(output / "scores.pt")
 
 
-def write_figures(figures: dict[str, Any], test: Scores, output: Path) -> None:
-    """Writes metrics.json and the plots of the test clips, and prints a table of every part."""
+def write_figures(figures: dict[str, Any], test: Scores, output: Path, more: dict[str, Any] | None = None) -> None:
+    """Writes metrics.json, with more in it, and the plots of the test clips, and prints a table of every part."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (output / "metrics.json").write_text(json.dumps(figures | (more or {}), indent=2) + "\n", encoding="utf-8")
     plot_all(figures["test"], test, output)
     for part, each in figures.items():
         print(f"\n{part}\n{table(each, test.labels)}", flush=True)
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA where there is one.
+    """The device of that name; `auto` is CUDA where there is one, and of several this process's own.
 
     Raises:
         TrainingError: CUDA is asked for and absent.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("PyTorch finds no CUDA device; --device cpu trains without one.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    kind = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    parallel.join(kind)
+    if parallel.rank():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
+    return torch.device(kind, parallel.rank() % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)

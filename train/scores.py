@@ -8,6 +8,7 @@ from torch import Tensor
 
 from train.data import Chunks
 from train.errors import TrainingError
+from train.inputs import Inputs
 from train.model import GenreNet
 
 
@@ -51,8 +52,8 @@ class Scores:
         """As they would be with what goes into the softmax divided by the temperature."""
         return replace(self, chunk_log_probs=torch.log_softmax(self.chunk_log_probs / temperature, dim=1))
 
-    def excerpts(self, chunks: int) -> "Scores":
-        """Scores of all excerpts of so many successive chunks, each as a clip of its own."""
+    def excerpts(self, chunks: int) -> tuple["Scores", Tensor]:
+        """All excerpts of so many successive chunks, each as a clip of its own, and the positions of their clips."""
         counts = torch.bincount(self.chunk_clip)
         first = torch.cumsum(counts, 0) - counts
         starts = [
@@ -63,13 +64,14 @@ class Scores:
         if not starts:
             raise TrainingError(f"None of these clips has {chunks} chunks.")
         clips, places = torch.tensor(starts).unbind(1)
-        return Scores(
+        excerpts = Scores(
             self.labels,
             [self.names[clip] for clip in clips.tolist()],
             self.target[clips],
             torch.arange(len(clips)).repeat_interleave(chunks),
             self.chunk_log_probs[(places[:, None] + torch.arange(chunks)).flatten()],
         )
+        return excerpts, clips
 
     def _sum(self, values: Tensor) -> Tensor:
         total = values.new_zeros(len(self.target), values.shape[1])
@@ -89,18 +91,17 @@ def pool(scores: Sequence[Scores]) -> Scores:
 
 
 @torch.inference_mode()
-def score(network: GenreNet, features: Tensor, chunks: Chunks, batch: int = 256) -> Scores:
+def score(network: GenreNet, inputs: Inputs, batch: int = 256) -> Scores:
     """Scores the chunks that serving would cut; excerpts shorter than a chunk are never scored.
 
     Args:
         network: in evaluation mode, on any device.
-        features: float32 (chunks, 5, 40, 130).
-        chunks: what the features were taken of.
+        inputs: chunks, and what `network.prepare` makes of them.
         batch: chunks at a time.
     """
     device = network.temperature.device
-    parts = torch.split(features[chunks.scored], batch)
-    return collect((network.classify(part.to(device))[0].cpu() for part in parts), chunks)
+    parts = torch.split(inputs.prepared[inputs.chunks.scored], batch)
+    return collect((network.classify(part.to(device))[0].cpu() for part in parts), inputs.chunks)
 
 
 def collect(log_probs: Iterable[Tensor], chunks: Chunks) -> Scores:

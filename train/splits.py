@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,7 +31,7 @@ class Split:
     """By clip and number of the chunk, None for all chunks of a clip."""
 
     def part(self, clip: str, chunk: int | None) -> Part | None:
-        """Part of a chunk of a clip by its number, None for one that lies between those that serving cuts."""
+        """Part of a chunk of a clip by its number; None for the clip as a whole."""
         return self.parts.get((clip, None), self.parts.get((clip, chunk)))
 
     def clips(self, part: str) -> set[str]:
@@ -41,13 +41,21 @@ class Split:
     def mask(self, chunks: Chunks, part: str) -> Tensor:
         """Which chunks belong to a part, bool (chunks,): of the parts that do not train, only what is scored."""
         names = [chunks.clips[clip].name for clip in chunks.clip.tolist()]
-        numbers = [None if number < 0 else number for number in chunks.number.tolist()]
-        belongs = torch.tensor([self.part(*key) == part for key in zip(names, numbers, strict=True)], dtype=torch.bool)
+        keys = zip(names, chunks.number.tolist(), strict=True)
+        belongs = torch.tensor([self.part(*key) == part for key in keys], dtype=torch.bool)
         return belongs if part == "train" else belongs & chunks.scored
+
+    def of(self, clips: Container[str]) -> "Split":
+        """What it says of these clips."""
+        return Split({key: part for key, part in self.parts.items() if key[0] in clips})
+
+    def without_validation(self) -> "Split":
+        """The same, but what chooses trains too."""
+        return Split({key: "train" if part == "valid" else part for key, part in self.parts.items()})
 
     @property
     def whole(self) -> bool:
-        """Whether no clip is divided, so that its chunks may overlap."""
+        """Whether no clip is divided, so that crops may lie anywhere in it."""
         return all(chunk is None for _, chunk in self.parts)
 
     def table(self) -> str:

@@ -30,7 +30,13 @@ def checkpoint():
     network.standardise.fit(network.features(torch.from_numpy(np.stack(list(synthetic_chunks().values())))))
     standardise = network.standardise
     return Checkpoint(
-        network.cnn.state_dict(), ["a", "b", "c"], standardise.mean, standardise.deviation, 1.7, 0.4, metrics={"x": 1}
+        network.classifier.state_dict(),
+        ["a", "b", "c"],
+        standardise.mean,
+        standardise.deviation,
+        1.7,
+        0.4,
+        metrics={"x": 1},
     )
 
 
@@ -53,8 +59,9 @@ def test_a_difference_in_the_embedding_alone_is_found(graph, checkpoint):
     path, _ = graph
     other = checkpoint.network()
     with torch.no_grad():
-        other.cnn.bn_fc.bias += 0.1
-        other.cnn.out.bias -= 0.1 * other.cnn.out.weight.sum(dim=1)  # the log-probabilities are as they were
+        other.classifier.bn_fc.bias += 0.1
+        # The log-probabilities are as they were.
+        other.classifier.out.bias -= 0.1 * other.classifier.out.weight.sum(dim=1)
     rows = compare(other, sessions(path)[0], synthetic_chunks())
     assert all(row.difference.max() < 1e-3 for row in rows)
     assert not any(row.agrees for row in rows)
@@ -64,7 +71,7 @@ def test_a_wrong_graph_is_found(graph, checkpoint):
     path, _ = graph
     other = checkpoint.network()
     with torch.no_grad():
-        other.cnn.out.bias[0] += 0.01
+        other.classifier.out.bias[0] += 0.01
     rows = compare(other, sessions(path)[0], synthetic_chunks())
     assert not any(row.agrees for row in rows)
     assert "beyond: silence" in table(rows)
@@ -143,5 +150,5 @@ def test_original_checkpoint_predicts_what_it_did_with_librosa(data, tmp_path):
     given = session.run(["log_probs"], {"waveform": np.stack(chunks)})[0]
     features = torch.from_numpy(np.stack([librosa_features(chunk) for chunk in chunks]))
     with torch.inference_mode():
-        expected = load_checkpoint(original).network().cnn(features).numpy()
+        expected = load_checkpoint(original).network().classifier(features).numpy()
     assert (given.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.995

@@ -3,66 +3,37 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE
 from export.graph import write_graph
-from export.signals import chord, clicks
+from train.augment import Crops
 from train.checkpoint import load_checkpoint
 from train.config import Config
-from train.data import Chunks, decode_clips, extract, find_clips
+from train.data import Chunks, decode_clips, find_clips
 from train.errors import TrainingError
-from train.features import Features
 from train.fit import Fit
+from train.inputs import prepare_all
+from train.model import GenreNet
 from train.splits import read_split
 
 GENRES = ("beeps", "chords", "hiss")
 
 
-def waveform(genre: str, rng: np.random.Generator, seconds: float) -> np.ndarray:
-    sound = {
-        "beeps": lambda: clicks(rng.uniform(80, 180)),
-        "chords": lambda: chord(rng.uniform(400, 480)),
-        "hiss": lambda: 0.1 * rng.standard_normal(CHUNK_SAMPLES),
-    }[genre]
-    parts = [sound() for _ in range(int(np.ceil(seconds / 3)))]
-    noisy = np.concatenate(parts) + 1e-3 * rng.standard_normal(CHUNK_SAMPLES * len(parts))
-    return noisy[: int(seconds * SAMPLE_RATE)]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Ten clips of each of three genres; one is short, one is no sound; and a table that splits them."""
-    root = tmp_path_factory.mktemp("music")
-    rng = np.random.default_rng(0)
-    rows = ["clip,split"]
-    for genre in GENRES:
-        (root / genre).mkdir()
-        for number in range(10):
-            name = f"{genre}.{number:05}"
-            seconds = 2.0 if number == 0 else 6.5
-            soundfile.write(root / genre / f"{name}.wav", waveform(genre, rng, seconds), SAMPLE_RATE)
-            rows.append(f"{name},{'train' if number < 6 else 'valid' if number < 8 else 'test'}")
-    (root / "hiss" / "broken.au").write_bytes(b"no sound at all")
-    rows.append("broken,train")
-    (root / "split.csv").write_text("\n".join(rows) + "\n")
-    return root
-
-
 def train(*arguments):
     command = [sys.executable, "-m", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    # Two minutes are promised for three genres on two cores.
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("run")
-    recipe = ("--epochs", 6, "--batch", 16, "--mixup", 0)
+    recipe = ("--epochs", 6, "--batch", 16)
     return output, train("--data", folder, "--split", folder / "split.csv", "--output", output, *recipe)
 
 
@@ -80,7 +51,7 @@ def test_trains_and_tells(trained, folder):
     assert metrics["test"]["tracks"] == 6
     assert metrics["train"]["tracks"] == 15  # excerpts shorter than a chunk train, and are never scored
     assert np.sum(metrics["test"]["confusion"]) == 6
-    assert metrics["test"]["track_accuracy"] > 1 / 2  # chance is a third
+    assert metrics["test"]["track_accuracy"] > 0.95
     assert "recall" in ended.stdout
 
     checkpoint = load_checkpoint(output / "best.ckpt")
@@ -104,6 +75,7 @@ def test_evaluate_gives_the_same_figures(trained, folder, tmp_path, kind):
     ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
     expected = json.loads((trained[0] / "metrics.json").read_text())["test"]
+    assert "WARNING" not in ended.stderr
     given = json.loads((tmp_path / "metrics.json").read_text())["test"]
     assert given.keys() == expected.keys()
     for name in ("track_accuracy", "negative_log_likelihood", "calibration_error"):
@@ -111,18 +83,22 @@ def test_evaluate_gives_the_same_figures(trained, folder, tmp_path, kind):
     assert given["confusion"] == expected["confusion"]
 
 
-def test_resumes_where_it_stopped(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("net", "options"),
+    [("original", {"cache": 1, "mask_frames": 20, "mask_coefficients": 6}), ("statistics", {"cache": 0})],
+)
+def test_resumes_where_it_stopped(net, options, folder, tmp_path):
     """An interrupted run, gone on with, draws the same curve as one in one piece."""
     split = read_split(folder / "split.csv")
     chunks = Chunks(*decode_clips(find_clips(folder)), GENRES)
-    features = extract(chunks, Features(), torch.device("cpu"))
-    masks = {part: split.mask(chunks, part) for part in ("train", "valid")}
-    sets = {part: (features[mask], chunks.subset(mask)) for part, mask in masks.items()}
-    config = Config(epochs=3, batch=16)
+    config = Config(net=net, epochs=3, batch=16, mixup=0.2, **options)
+    network = GenreNet(len(GENRES), net).eval()
+    inputs = prepare_all(chunks, network.prepare, Crops(chunks, config), config.cache)
+    sets = [inputs.part(split, part) for part in ("train", "valid")]
     device = torch.device("cpu")
 
     whole = Fit(config, list(GENRES), device, {})
-    whole.run(sets["train"], sets["valid"], tmp_path)
+    whole.run(*sets, tmp_path)
 
     class StoppedError(Exception):
         pass
@@ -137,18 +113,18 @@ def test_resumes_where_it_stopped(folder, tmp_path):
 
     first.epoch = stop_in_the_third
     with pytest.raises(StoppedError):
-        first.run(sets["train"], sets["valid"], tmp_path)
+        first.run(*sets, tmp_path)
     best = load_checkpoint(tmp_path / "best.ckpt")  # serves as it is
-    assert best.metrics["valid"]["tracks"] == 6
+    assert best.metrics["valid"] == whole.history[int(best.history[-1]["epoch"]) - 1]
     assert 0 < best.uncertain_below <= 1
 
     with pytest.raises(TrainingError, match="another split"):
         Fit(config, list(GENRES), device, {"split_sha256": "of other clips"}).resume(tmp_path / "last.ckpt")
     with pytest.raises(TrainingError, match="another epochs"):
-        Fit(Config(epochs=4, batch=16), list(GENRES), device, {}).resume(tmp_path / "last.ckpt")
+        Fit(replace(config, epochs=4), list(GENRES), device, {}).resume(tmp_path / "last.ckpt")
     second = Fit(config, list(GENRES), device, {})
     second.resume(tmp_path / "last.ckpt")
-    second.run(sets["train"], sets["valid"], tmp_path)
+    second.run(*sets, tmp_path)
     assert second.history == whole.history
 
 
@@ -205,9 +181,6 @@ def test_chunks_are_random_access(folder):
     assert label == 0
     assert np.array_equal(excerpt[44100:], excerpt[: 66150 - 44100])  # repeated, not padded
     assert np.array_equal(chunks[2][0], waveforms[1][66150 : 2 * 66150])
-    overlapping = Chunks(clips, waveforms, GENRES, hop=33075)
-    assert overlapping.places[1:4] == [(1, 0), (1, 33075), (1, 66150)]
-    assert overlapping.scored[:4].tolist() == [False, True, False, True]
 
 
 def test_a_finished_run_is_not_trained_over(trained, folder):
@@ -224,7 +197,7 @@ def test_cross_validation_by_artist(folder, tmp_path):
     rows = [f"{genre}.{number:05},{genre} artist {number // 2}" for genre in GENRES for number in range(10)]
     index.write_text("\n".join(["clip,artist", *rows]) + "\n")
     options = ("--data", folder, "--output", tmp_path, "--split", "artist", "--artists", index, "--folds", 3)
-    recipe = ("--epochs", 2, "--batch", 16, "--hop", 3)
+    recipe = ("--epochs", 2, "--batch", 16, "--cache", 1)
     first = train(*options, *recipe, "--fold", 0)
     assert first.returncode == 0, first.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["fold-0"]
@@ -254,3 +227,33 @@ def test_random_chunks_are_trained_with_a_warning(folder, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["train"]["chunks"] + metrics["valid"]["chunks"] + metrics["test"]["chunks"] == 54
     assert "random-chunk" in load_checkpoint(tmp_path / "best.ckpt").trained_on
+
+
+def test_evaluate_warns_of_clips_that_may_have_been_trained_on(trained, folder, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text((folder / "split.csv").read_text().replace("chords.00000,train", "chords.00000,valid"))
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", trained[0] / "best.ckpt", "--data", folder]
+    command += ["--split", other, "--output", tmp_path]
+    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "was not trained by this very split" in ended.stderr
+
+
+def test_copies_on_two_sides_are_left_out(folder, tmp_path):
+    """Of a split that its user wrote, a recording that is tested is not trained on under another name."""
+    data = tmp_path / "music"
+    for path in folder.glob("*/*.0000[1-9].wav"):
+        (data / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (data / path.parent.name / path.name).symlink_to(path)
+    table = (folder / "split.csv").read_text()
+    tested = folder / "chords" / "chords.00009.wav"
+    (data / "chords" / "copy.wav").symlink_to(tested)
+    (tmp_path / "split.csv").write_text(table + "copy,train\n")
+    output = tmp_path / "run"
+    recipe = ("--epochs", 1, "--batch", 16, "--cache", 1)
+    ended = train("--data", data, "--split", tmp_path / "split.csv", "--output", output, *recipe)
+    assert ended.returncode == 0, ended.stderr
+    assert "left out: copy, the same recording as chords.00009, which is for test" in ended.stdout
+    written = read_split(output / "split.csv")
+    assert "copy" not in written.clips("train")
+    assert "chords.00009" in written.clips("test")

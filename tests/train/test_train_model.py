@@ -11,20 +11,21 @@ def test_thirty_thousand_parameters():
 
 def test_log_probabilities_and_embedding():
     network = GenreNet(labels=4).eval()
-    network.cnn.bn_fc.running_mean += 0.1
+    network.classifier.bn_fc.running_mean += 0.1
     features = torch.randn(3, 5, 40, 130)
     log_probs, embedding = network.classify(features)
     assert log_probs.shape == (3, 4)
     assert embedding.shape == (3, 128)
     assert torch.allclose(log_probs.exp().sum(dim=1), torch.ones(3))
-    assert torch.allclose(log_probs, network.cnn(features), atol=1e-6)  # at first nothing is standardised or tempered
-    assert torch.allclose(torch.log_softmax(network.cnn.out(embedding), dim=1), log_probs)
+    # At first nothing is standardised or tempered.
+    assert torch.allclose(log_probs, network.classifier(features), atol=1e-6)
+    assert torch.allclose(torch.log_softmax(network.classifier.out(embedding), dim=1), log_probs)
 
 
 def test_temperature_divides_what_goes_into_the_softmax():
     network = GenreNet().eval()
     features = torch.randn(2, 5, 40, 130)
-    logits = network.cnn.out(network.cnn.embed(features))
+    logits = network.classifier.out(network.classifier.embed(features))
     network.temperature.fill_(2.5)
     assert torch.allclose(network.classify(features)[0], torch.log_softmax(logits / 2.5, dim=1))
 
@@ -47,7 +48,7 @@ def test_checkpoint_gives_back_the_network(tmp_path):
     network.temperature.fill_(1.5)
     path = tmp_path / "best.ckpt"
     Checkpoint(
-        model_state_dict=network.cnn.state_dict(),
+        model_state_dict=network.classifier.state_dict(),
         labels=["a", "b", "c"],
         mean=network.standardise.mean,
         deviation=network.standardise.deviation,
@@ -66,6 +67,6 @@ def test_original_checkpoint_loads_unchanged(data):
     path = data / "original" / "withweightdecay5channels.ckpt"
     weights = torch.load(path, map_location="cpu", weights_only=False)["model_state_dict"]
     GenreCNN().load_state_dict(weights)
-    ours = load_checkpoint(path).network().cnn.state_dict()
+    ours = load_checkpoint(path).network().classifier.state_dict()
     assert ours.keys() == weights.keys()
     assert all(torch.equal(ours[name], weights[name]) for name in weights)

@@ -1,0 +1,110 @@
+"""Several processes that train as one, as `torchrun` starts them; without it, one."""
+
+import os
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def join(device: str) -> None:
+    """Meets the other processes, where torchrun has started some."""
+    if "LOCAL_RANK" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+def leave() -> None:
+    """Takes leave of the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process; the first, 0, writes files and speaks."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's part of a batch that all have drawn alike, whose length `size` divides."""
+    return batch.chunk(size())[rank()]
+
+
+def total(values: Tensor) -> Tensor:
+    """Sum over all processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def tell(value: Any) -> Any:
+    """What the first process has, for all."""
+    values = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values)
+    return values[0]
+
+
+def parallel(module: nn.Module) -> nn.Module:
+    """The module as all processes train it: gradients averaged, batches normalised over all of them."""
+    return DistributedDataParallel(module) if dist.is_initialized() else module
+
+
+def normalise_together(module: Module) -> Module:
+    """Replaces every batch normalisation by one over all processes; the names of weights stay."""
+    if dist.is_initialized():
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, GlobalBatchNorm.of(child))
+            else:
+                normalise_together(child)
+    return module
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """Batch normalisation by the mean and variance over all processes, on a CPU too, where `SyncBatchNorm` has none."""
+
+    @classmethod
+    def of(cls, norm: _BatchNorm) -> "GlobalBatchNorm":
+        """One with the weights of another."""
+        replacement = cls(norm.num_features, norm.eps, norm.momentum)
+        replacement.load_state_dict(norm.state_dict())
+        return replacement
+
+    def _check_input_dim(self, _: Tensor) -> None:
+        """Any input (batch, channels, ...) will do."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Input (batch, channels, ...) to the same shape."""
+        if not self.training:
+            return super().forward(values)
+        if values.dtype in {torch.float16, torch.bfloat16}:
+            values = values.float()  # sums of many
+        axes = [axis for axis in range(values.dim()) if axis != 1]
+        count = values.new_full((1,), values.numel() // self.num_features)
+        local = torch.cat([values.sum(dim=axes), values.square().sum(dim=axes), count])
+        sums = all_reduce(local)  # type: ignore[no-untyped-call]
+        count = sums[-1].detach()
+        mean, square = (sums[:-1] / count).chunk(2)
+        variance = (square - mean.square()).clamp(min=0.0)
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.momentum is not None
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
+        shape = [1, -1, *[1] * (values.dim() - 2)]
+        normal: Tensor = (values - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        return torch.addcmul(self.bias.view(shape), normal, self.weight.view(shape))
