@@ -17,7 +17,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m train",
         description="Train the genre network on DIR/<genre>/<clip>.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="On several GPUs or machines: torchrun --nproc-per-node N -m train ...",
+        epilog="On several GPUs or machines: torchrun ... -m train ..., with OUTPUT on a disk that all share.",
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder with a folder of clips for each genre")
     parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, figures and the split")
@@ -31,7 +31,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     recipe = parser.add_argument_group("recipe")
     for field in fields(Config):
         name = f"--{field.name.replace('_', '-')}"
-        kind: dict[str, Any] = {"type": type(field.default), "choices": field.metadata.get("choices")}
+        kind: dict[str, Any] = {"type": field.type, "choices": field.metadata.get("choices")}
         if field.type is bool:
             kind = {"action": "store_true"}
         recipe.add_argument(name, default=field.default, help=field.metadata["help"], **kind)
@@ -46,9 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = vars(args)
         config = Config(**{field.name: settings.pop(field.name) for field in fields(Config)})
         split = SplitConfig(**{field.name: settings.pop(field.name) for field in fields(SplitConfig)})
+        from train import parallel  # noqa: PLC0415
         from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
 
-        run(config=config, split=split, **settings)
+        try:
+            run(config=config, split=split, **settings)
+        finally:
+            parallel.leave()
 
     def when_stopped() -> str:
         if any(args.output.glob("**/last.ckpt")):

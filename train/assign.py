@@ -7,7 +7,7 @@ from pathlib import Path
 from audio import CHUNK_SAMPLES, chunk_starts
 from train.config import SplitConfig
 from train.data import Clip, Waveform, decode_clips
-from train.duplicates import find_duplicates
+from train.duplicates import connected, find_duplicates
 from train.errors import TrainingError
 from train.folds import artist_folds, artist_groups
 from train.splits import FAULT_FILTERED, PARTS, Split, random_chunks, read_split
@@ -51,14 +51,19 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
 
 def without_copies(split: Split, clips: Sequence[Clip], waveforms: Sequence[Waveform]) -> Split:
     """The split less those clips that train or choose while their recording chooses or tests; each is named."""
-    order = list(PARTS)
     parts = dict(split.parts)
-    for pair in find_duplicates(waveforms):
-        keys: list[tuple[str, int | None]] = [(clips[place].name, None) for place in pair]
-        if all(key in parts for key in keys) and parts[keys[0]] != parts[keys[1]]:
-            dropped, kept = sorted(keys, key=lambda key: order.index(parts[key]))
-            print(f"left out: {dropped[0]}, the same recording as {kept[0]}, which is for {parts[kept]}", flush=True)
-            del parts[dropped]
+    order = list(PARTS)
+    recordings = connected(len(clips), find_duplicates(waveforms))
+    last: dict[int, tuple[str, None]] = {}  # of each recording, the clip whose part comes last
+    keys: list[tuple[str, None]] = [(clip.name, None) for clip in clips]
+    for recording, key in zip(recordings, keys, strict=True):
+        if key in parts and order.index(parts[key]) >= order.index(parts.get(last.get(recording, key), "train")):
+            last[recording] = key
+    for recording, key in zip(recordings, keys, strict=True):
+        kept = last.get(recording, key)
+        if key in parts and parts[key] != parts[kept]:
+            print(f"left out: {key[0]}, the same recording as {kept[0]}, which is for {parts[kept]}", flush=True)
+            del parts[key]
     return Split(parts)
 
 

@@ -5,7 +5,7 @@ time and frequency. They outlive re-encoding, gain and filtering, and two excerp
 they overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +21,8 @@ FRAMES_AT_A_TIME = 1024  # bounds the memory of a long recording
 BITS = 32
 BAND_HZ = np.geomspace(300.0, 4000.0, BITS + 2)  # edges of 33 bands; louder and better kept than the rest
 LEAST_OVERLAP = int(2.0 * SAMPLE_RATE / HOP)  # frames, two seconds: less says too little
-SAME = 0.2  # of the bits may differ between frames of one recording; of strangers half do, of much the same sound a quarter
+# Of the bits may differ between frames of one recording; of strangers half do, of much the same sound a quarter.
+SAME = 0.2
 CANDIDATE_HITS = 4  # equal 32-bit words at one offset that make a pair of clips worth comparing
 COMMON = 50  # a word in more places than this (silence, a held tone) tells nothing
 
@@ -55,6 +56,20 @@ def find_duplicates(waveforms: Sequence[NDArray[np.float32]]) -> list[tuple[int,
             if np.bitwise_count(differ).sum() < SAME * BITS * overlap:
                 found.add((one, other))
     return sorted(found)
+
+
+def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """A number for each of so many, the same for those that pairs connect, directly or through others."""
+    group = list(range(count))
+
+    def root(place: int) -> int:
+        while group[place] != place:
+            place = group[place]
+        return place
+
+    for one, other in pairs:
+        group[root(other)] = root(one)
+    return [root(place) for place in range(count)]
 
 
 def _candidates(words: Sequence[NDArray[np.uint32]]) -> list[tuple[int, int, int]]:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from train.errors import TrainingError, exit_code
 
-OTHER_SPLIT = "WARNING: {} was not trained by this very split of these clips; it may have been trained on some of them."
+OTHER_SPLIT = (
+    "WARNING: {} was not trained by this table of clips (the split.csv of its run is the one); "
+    "it may have been trained on some that are tested here."
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

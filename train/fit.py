@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -28,12 +29,8 @@ class Fit:
     """Training under way: the network, its optimiser, and where it stands."""
 
     def __init__(self, config: Config, labels: list[str], device: torch.device, facts: dict[str, Any]) -> None:
-        """Starts afresh; `facts` are the fields of the checkpoint that are known beforehand.
-
-        Raises:
-            TrainingError: a batch cannot be shared equally among the processes.
-        """
-        torch.manual_seed(config.seed)
+        """Starts afresh; `facts` are the fields of the checkpoint that are known beforehand."""
+        torch.manual_seed(stream(config.seed))
         self.config = config
         self.labels = labels
         self.facts = facts
@@ -52,8 +49,6 @@ class Fit:
         self.precision: torch.dtype = getattr(torch, by_device if config.precision == "auto" else config.precision)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
         self.history: list[dict[str, float]] = []
-        if config.batch % parallel.size() or config.batch == parallel.size() > 1:
-            raise TrainingError(f"--batch must be two or more chunks for each of {parallel.size()} processes.")
 
     def run(self, train: Inputs, valid: Inputs | None, output: Path) -> None:
         """Trains from where it stands to the last epoch, and writes best.ckpt and last.ckpt after each.
@@ -111,9 +106,9 @@ class Fit:
         weight = 1.0 / torch.bincount(target, minlength=count).double()
         # Anew for each epoch, so that an interrupted run goes on as it would have, and all processes draw alike;
         # what each does to its part of a batch is its own.
-        chance = torch.Generator().manual_seed(self.config.seed * 1_000_003 + done)
+        chance = torch.Generator().manual_seed(stream(self.config.seed, done))
         order = torch.multinomial(weight[target], draws, replacement=True, generator=chance)
-        torch.manual_seed((self.config.seed * 1_000_003 + done) * 1009 + parallel.rank())
+        torch.manual_seed(stream(self.config.seed, done, parallel.rank()))
         accuracy = MulticlassAccuracy(count, average="micro", sync_on_compute=True).to(self.device)
         losses = torch.zeros((), device=self.device)
         self.network.train()
@@ -126,7 +121,7 @@ class Fit:
                 inputs, soft_target = self.batch(train, order[mine], done * draws + int(mine[0]))
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
                     log_probs = self.classifier(inputs)
-                    loss = nn.functional.cross_entropy(log_probs.float(), soft_target)
+                    loss = nn.functional.cross_entropy(log_probs, soft_target)
                 self.optimiser.zero_grad()
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 self.scaler.step(self.optimiser)
@@ -176,6 +171,8 @@ class Fit:
                 "optimiser": self.optimiser.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                "precision": str(self.precision),
+                "processes": parallel.size(),
             },
             **self.facts,
         )
@@ -189,8 +186,9 @@ class Fit:
         checkpoint = load_checkpoint(path)
         if checkpoint.resume is None:
             raise TrainingError(f"{path} holds no state of an optimiser to go on from.")
-        config = asdict(self.config)
-        if other := [name for name in config if checkpoint.config.get(name) != config[name]]:
+        here = asdict(self.config) | {"precision": str(self.precision), "processes": parallel.size()}
+        there = checkpoint.config | {name: checkpoint.resume.get(name) for name in ("precision", "processes")}
+        if other := [name for name in here if there.get(name) != here[name]]:
             raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")
         if checkpoint.labels != self.labels or checkpoint.split_sha256 != self.facts.get("split_sha256", ""):
             raise TrainingError(f"{path} was trained on other clips, or another split of them; give it those to go on.")
@@ -200,6 +198,11 @@ class Fit:
         self.schedule.load_state_dict(checkpoint.resume["schedule"])
         self.scaler.load_state_dict(checkpoint.resume["scaler"])
         self.history = checkpoint.history
+
+
+def stream(*numbers: int) -> int:
+    """A seed for each sequence of numbers, in no relation to those of others."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def validation_figures(scores: Scores) -> dict[str, float]:

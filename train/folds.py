@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data import Clip
+from train.duplicates import connected
 from train.errors import TrainingError
 from train.splits import Part, Split
 
@@ -78,20 +79,10 @@ def artist_groups(clips: Sequence[Clip], index: Path | None, duplicates: Sequenc
             "one of them may be on both sides.",
             file=sys.stderr,
         )
-    group = list(range(len(clips)))
-
-    def root(place: int) -> int:
-        while group[place] != place:
-            place = group[place]
-        return place
-
     first: dict[str, int] = {}
-    for place, clip in enumerate(clips):
-        if artist := artists.get(clip.name):
-            group[root(place)] = root(first.setdefault(artist, place))
-    for one, other in duplicates:
-        group[root(other)] = root(one)
-    return [root(place) for place in range(len(clips))]
+    places = [(artists.get(clip.name), place) for place, clip in enumerate(clips)]
+    same_artist = [(first.setdefault(artist, place), place) for artist, place in places if artist]
+    return connected(len(clips), [*same_artist, *duplicates])
 
 
 def read_artists(path: Path) -> dict[str, str]:

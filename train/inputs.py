@@ -29,16 +29,13 @@ class Inputs:
     """Where changed copies are made anew for every batch instead."""
     prepare: Prepare | None = None
 
-    def subset(self, mask: Tensor) -> "Inputs":
-        """Those of the chunks where the mask, bool (chunks,), is true."""
+    def part(self, split: Split, part: str) -> "Inputs":
+        """Those of a part of the split; changed copies only of what trains."""
+        mask = split.mask(self.chunks, part)
         chunks = self.chunks.subset(mask)
         crops = replace(self.crops, chunks=chunks) if self.crops else None
-        takes = [take[mask] for take in self.takes]
+        takes = [take[mask] for take in self.takes] if part == "train" else []
         return replace(self, chunks=chunks, prepared=self.prepared[mask], takes=takes, crops=crops)
-
-    def part(self, split: Split, part: str) -> "Inputs":
-        """Those of a part of the split."""
-        return self.subset(split.mask(self.chunks, part))
 
     @torch.no_grad()
     def draw(self, index: Tensor, serial: int) -> Tensor:

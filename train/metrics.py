@@ -55,26 +55,27 @@ def metrics(scores: Scores) -> dict[str, Any]:
 def _accuracies(name: str, answered: Tensor, target: Tensor, count: int) -> dict[str, Any]:
     right = answered == target
     micro, macro = accuracies(right[None], target[None], count)
+    clips = torch.bincount(target, minlength=count)
+    found = torch.bincount(target[right], minlength=count)
+    present = clips > 0
     return {
         name: number(micro[0]),
-        f"{name}_interval": _interval(accuracies(*_resample(right, target, [torch.arange(len(target))]), count)[0]),
+        f"{name}_interval": _interval(_resample(found.sum()[None], clips.sum()[None])),
         f"{name}_macro": number(macro[0]),
         # Within each genre, so that none is ever absent.
-        f"{name}_macro_interval": _interval(accuracies(*_resample(right, target, _by_genre(target)), count)[1]),
+        f"{name}_macro_interval": _interval(_resample(found[present], clips[present])),
     }
 
 
-def _by_genre(target: Tensor) -> list[Tensor]:
-    return [(target == genre).nonzero()[:, 0] for genre in torch.unique(target)]
+def _resample(right: Tensor, clips: Tensor) -> Tensor:
+    """Mean of the shares that are right of groups of clips, each drawn anew with replacement: (RESAMPLES,).
 
-
-def _resample(right: Tensor, target: Tensor, strata: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Right and target of clips drawn with replacement within each stratum, both (RESAMPLES, clips)."""
+    How many of n clips drawn from n are right is binomial.
+    """
     # With one seed, so that the same scores have the same intervals.
     chance = torch.Generator().manual_seed(0)
-    drawn = [places[torch.randint(len(places), (RESAMPLES, len(places)), generator=chance)] for places in strata]
-    places = torch.cat(drawn, dim=1)
-    return right[places], target[places]
+    counts = clips.double().expand(RESAMPLES, -1)
+    return (torch.binomial(counts, (right / clips).double().expand_as(counts), chance) / clips).mean(dim=1)
 
 
 def accuracies(right: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:

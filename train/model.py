@@ -35,7 +35,8 @@ class Classifier(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Standardised inputs (batch, ...) to log-probabilities (batch, labels)."""
-        return torch.log_softmax(self.out(self.embed(inputs)), dim=1)
+        logits: Tensor = self.out(self.embed(inputs))
+        return torch.log_softmax(logits.float() if logits.dtype.itemsize < 4 else logits, dim=1)  # noqa: PLR2004
 
 
 class GenreCNN(Classifier):

@@ -6,17 +6,32 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+
+from train.errors import TrainingError
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def join(device: str) -> None:
-    """Meets the other processes, where torchrun has started some."""
-    if "LOCAL_RANK" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+def join(kind: str) -> torch.device:
+    """Meets the other processes, where torchrun has started some; the device of this one, of a kind, cpu or cuda.
+
+    Raises:
+        TrainingError: there are fewer GPUs than processes.
+    """
+    if not dist.is_torchelastic_launched():
+        return torch.device(kind)
+    if kind == "cpu":
+        dist.init_process_group("gloo")
+        return torch.device(kind)
+    local = int(os.environ["LOCAL_RANK"])
+    if local >= torch.cuda.device_count():
+        raise TrainingError(f"There are {torch.cuda.device_count()} GPUs here, and more processes than that.")
+    device = torch.device("cuda", local)
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", device_id=device)
+    return device
 
 
 def leave() -> None:
@@ -71,6 +86,26 @@ def normalise_together(module: Module) -> Module:
     return module
 
 
+class GlobalSum(torch.autograd.Function):
+    """Sum over all processes; what flows back is the sum of what each of them sends."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        """Values of any shape, the same for all."""
+        return total(values.clone())
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        """Gradient of the sum to that of this process's values."""
+        return total(gradient.clone())
+
+
+def global_sum(values: Tensor) -> Tensor:
+    """Sum over all processes, through which gradients flow."""
+    summed: Tensor = GlobalSum.apply(values)  # type: ignore[no-untyped-call]
+    return summed
+
+
 class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation by the mean and variance over all processes, on a CPU too, where `SyncBatchNorm` has none."""
 
@@ -79,7 +114,7 @@ class GlobalBatchNorm(_BatchNorm):
         """One with the weights of another."""
         replacement = cls(norm.num_features, norm.eps, norm.momentum)
         replacement.load_state_dict(norm.state_dict())
-        return replacement
+        return replacement.to(norm.weight).train(norm.training)
 
     def _check_input_dim(self, _: Tensor) -> None:
         """Any input (batch, channels, ...) will do."""
@@ -91,12 +126,12 @@ class GlobalBatchNorm(_BatchNorm):
         if values.dtype in {torch.float16, torch.bfloat16}:
             values = values.float()  # sums of many
         axes = [axis for axis in range(values.dim()) if axis != 1]
-        count = values.new_full((1,), values.numel() // self.num_features)
-        local = torch.cat([values.sum(dim=axes), values.square().sum(dim=axes), count])
-        sums = all_reduce(local)  # type: ignore[no-untyped-call]
-        count = sums[-1].detach()
-        mean, square = (sums[:-1] / count).chunk(2)
-        variance = (square - mean.square()).clamp(min=0.0)
+        shape = [1, -1, *[1] * (values.dim() - 2)]
+        # Every process has as many values, for `share` divides batches equally.
+        count = values.numel() // self.num_features * size()
+        mean = global_sum(values.sum(dim=axes)) / count
+        centred = values - mean.view(shape)
+        variance = global_sum(centred.square().sum(dim=axes)) / count
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -105,6 +140,5 @@ class GlobalBatchNorm(_BatchNorm):
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked += 1
-        shape = [1, -1, *[1] * (values.dim() - 2)]
-        normal: Tensor = (values - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        normal: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         return torch.addcmul(self.bias.view(shape), normal, self.weight.view(shape))

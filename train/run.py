@@ -25,6 +25,7 @@ from train.plots import plot_all, plot_curve
 from train.scores import Scores, pool, score
 from train.splits import PARTS, Split
 
+LEAST_BATCH = 2  # chunks for each process: batch normalisation needs as many
 JUDGED = "validation"  # folder of the run that validation judges, where another is then trained on its clips too
 
 
@@ -44,13 +45,11 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
         TrainingError: something the user named is not there or not fit.
     """
     where = choose_device(device)
+    if config.batch % parallel.size() or config.batch < LEAST_BATCH * parallel.size():
+        raise TrainingError(f"--batch must be a multiple of {parallel.size()} processes, two chunks or more for each.")
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
     turns = list(range(len(folders))) if split.fold is None else [split.fold]
-    begun = [folders[turn] for turn in turns if last_checkpoints(folders[turn])]
-    if resume and not split.folds:
-        load_checkpoint(last_checkpoints(output)[0] if begun else output / "last.ckpt")  # before minutes of decoding
-    if not resume and begun:
-        raise TrainingError(f"{begun[0]} holds a run already; --resume goes on with it, or name another folder.")
+    check_begun([folders[turn] for turn in turns], config, resume=resume, folds=bool(split.folds))
     clips, waveforms, splits = decode_and_split(find_clips(data), split)
     chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}))
     origin = f"{data.resolve().name}, split {split.title}"
@@ -70,6 +69,24 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
         scores = pool([read_scores(folder) for folder in folders])
         print(f"\nAll {split.folds} folds together, each clip tested once:")
         write_figures({"test": metrics(scores)}, scores, output, {"folds": read_folds(folders)})
+
+
+def check_begun(folders: Sequence[Path], config: Config, *, resume: bool, folds: bool) -> None:
+    """Sees, before minutes of decoding, that what is there is what training is to go on from, or that nothing is.
+
+    Raises:
+        TrainingError: it is not so.
+    """
+    begun = [path for folder in folders for path in last_checkpoints(folder)]
+    if begun and not resume:
+        raise TrainingError(f"{begun[0].parent} holds a run already; --resume goes on with it, or name another folder.")
+    if resume and not begun and not folds:
+        raise TrainingError(f"There is no checkpoint {folders[0] / 'last.ckpt'}.")
+    here = asdict(config)
+    for path in begun:
+        there = load_checkpoint(path).config
+        if other := [name for name in here if there.get(name) != here[name]]:
+            raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")
 
 
 def last_checkpoints(folder: Path) -> list[Path]:
@@ -203,7 +220,7 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("PyTorch finds no CUDA device; --device cpu trains without one.")
     kind = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-    parallel.join(kind)
+    own = parallel.join(kind)
     if parallel.rank():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
-    return torch.device(kind, parallel.rank() % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)
+    return own

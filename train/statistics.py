@@ -9,7 +9,7 @@ from train.spectrum import FRAMES, N_MELS, N_MFCC
 
 CHANNELS = 5
 BANDS = 24  # log-mel bands that the MFCC are turned back into
-# Frequencies of movement as multiples of one cycle a chunk (0.33 Hz), in bands half an octave wide or a little more.
+# Frequencies of movement as multiples of one cycle a chunk (0.33 Hz), in bands that widen with it.
 MODULATIONS = (1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 46, 65)
 PAIRED = 2  # neighbouring bands whose modulation is averaged
 STATISTICS = 2 * CHANNELS * N_MFCC + BANDS // PAIRED * (len(MODULATIONS) - 1) + BANDS * (BANDS - 1) // 2  # 808

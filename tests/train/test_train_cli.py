@@ -1,6 +1,7 @@
 """`python -m train` from folders to best.ckpt, on three genres synthesised here."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from export.graph import write_graph
+from train.__main__ import parse_args
 from train.augment import Crops
 from train.checkpoint import load_checkpoint
 from train.config import Config
@@ -148,6 +150,9 @@ def test_patience_ends_a_run():
         (["--resume"], "There is no checkpoint"),
         (["--batch", "1"], "--batch must be at least 2"),
         (["--learning-rate", "nan"], "--learning-rate must be from"),
+        (["--crop", "inf"], "--crop must be from"),
+        (["--mask-frames", "20"], "go with --net original"),
+        (["--refit", "--patience", "3"], "choose one"),
         (["--output", __file__], "File exists"),
     ],
 )
@@ -155,12 +160,35 @@ def test_says_what_is_wrong_in_one_sentence(arguments, says, folder, tmp_path):
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("a CUDA device is there")
     words = {"--data": folder, "--split": folder / "split.csv", "--output": tmp_path}
-    words |= dict(zip(arguments[::2], arguments[1::2], strict=False))
-    flags = ["--resume"] if "--resume" in arguments else []
-    ended = train(*[word for pair in words.items() for word in pair], *flags)
+    ended = train(*[word for pair in words.items() for word in pair], *arguments)  # the last of two options counts
     assert ended.returncode == 2
     assert says in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+def test_options_take_fractions():
+    args = parse_args(["--data", "a", "--output", "b", "--mixup", "0.2", "--gain", "1.5", "--refit"])
+    assert (args.mixup, args.gain, args.refit) == (0.2, 1.5, True)
+
+
+def test_refit_goes_on_where_it_stopped(folder, tmp_path):
+    """Stopped between its two trainings, a run goes on with the second, and only as it began."""
+    options = ("--data", folder, "--split", folder / "split.csv", "--batch", 16, "--epochs", 2, "--cache", 1)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    ended = train(*options, "--output", whole, "--refit")
+    assert ended.returncode == 0, ended.stderr
+    shutil.copytree(whole / "validation", stopped / "validation")
+    refused = train(*options, "--output", stopped, "--resume")
+    assert refused.returncode == 2
+    assert "trained with another refit" in refused.stderr
+    ended = train(*options, "--output", stopped, "--refit", "--resume")
+    assert ended.returncode == 0, ended.stderr
+    one, other = (load_checkpoint(output / "best.ckpt") for output in (whole, stopped))
+    assert one.history == other.history
+    assert one.metrics == other.metrics
+    assert one.temperature == other.temperature
+    assert one.metrics["valid"]["tracks"] == 6
+    assert one.metrics["train"]["tracks"] == 21  # validation clips among them
 
 
 def test_two_clips_of_one_name_are_refused(tmp_path):
@@ -210,10 +238,13 @@ def test_cross_validation_by_artist(folder, tmp_path):
     assert metrics["test"]["tracks"] == 27  # each of nine whole clips a genre, once
     assert np.sum(metrics["test"]["confusion"], axis=1).tolist() == [9, 9, 9]
     assert "All 3 folds together" in rest.stdout
-    for other in (("--seed", 1), ("--split-seed", 1)):
+    for other, says in (
+        (("--seed", 1), "trained with another seed"),
+        (("--split-seed", 1), "trained on another split"),
+    ):
         refused = train(*options, *recipe, "--resume", *other)
         assert refused.returncode == 2
-        assert "was trained on another split or with other settings" in refused.stderr
+        assert says in refused.stderr
     tables = [read_split(tmp_path / f"fold-{fold}" / "split.csv") for fold in range(3)]
     for other in (tables[1], tables[2]):
         assert not tables[0].clips("test") & other.clips("test")
@@ -236,7 +267,7 @@ def test_evaluate_warns_of_clips_that_may_have_been_trained_on(trained, folder, 
     command += ["--split", other, "--output", tmp_path]
     ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    assert "was not trained by this very split" in ended.stderr
+    assert "was not trained by this table of clips" in ended.stderr
 
 
 def test_copies_on_two_sides_are_left_out(folder, tmp_path):

@@ -12,6 +12,7 @@ import soundfile
 
 from audio import SAMPLE_RATE, decode
 from export.signals import chord
+from train.assign import without_copies
 from train.data import Clip
 from train.duplicates import find_duplicates
 from train.errors import TrainingError
@@ -113,20 +114,20 @@ def test_random_chunks_divide_clips():
     assert split.part("a0", None) is None
 
 
+def piece(rng):
+    """Twenty seconds of notes and noise bursts at random, as no two pieces share them."""
+    seconds = np.arange(20 * SAMPLE_RATE) / SAMPLE_RATE
+    tune = np.zeros(len(seconds))
+    for start in rng.uniform(0, 20, 80):
+        since = np.maximum(seconds - start, 0)
+        note = np.sin(2 * np.pi * rng.uniform(200, 2000) * since) * np.exp(-3 * since) * (seconds > start)
+        tune += note + 0.1 * rng.standard_normal(len(seconds)) * np.exp(-30 * since) * (seconds > start)
+    return (0.1 * tune).astype(np.float32)
+
+
 def test_the_same_recording_is_found_in_another_excerpt():
     rng = np.random.default_rng(0)
-    seconds = np.arange(20 * SAMPLE_RATE) / SAMPLE_RATE
-
-    def piece():
-        """Notes and noise bursts at random, as no two pieces share them."""
-        tune = np.zeros(len(seconds))
-        for start in rng.uniform(0, 20, 80):
-            since = np.maximum(seconds - start, 0)
-            note = np.sin(2 * np.pi * rng.uniform(200, 2000) * since) * np.exp(-3 * since) * (seconds > start)
-            tune += note + 0.1 * rng.standard_normal(len(seconds)) * np.exp(-30 * since) * (seconds > start)
-        return (0.1 * tune).astype(np.float32)
-
-    one, other = piece(), piece()
+    one, other = piece(rng), piece(rng)
     cut = one[512 * 130 + 256 : 512 * 130 + 256 + 9 * SAMPLE_RATE]  # half a usual hop beside any grid
     encoded = io.BytesIO()
     soundfile.write(encoded, 0.3 * one[5 * SAMPLE_RATE :], SAMPLE_RATE, format="MP3")
@@ -160,3 +161,17 @@ def test_a_split_that_cannot_be(tmp_path, arguments, says):
     assert ended.returncode == 2
     assert says in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_of_a_recording_in_three_parts_the_last_stays(capsys):
+    """Also where the first and the last have nothing in common but the one between."""
+    rng = np.random.default_rng(0)
+    music, second = piece(rng)[: 13 * SAMPLE_RATE], SAMPLE_RATE
+    named = [Clip(name, "a", Path()) for name in ("first", "middle", "end", "other")]
+    waveforms = [music[: 6 * second], music[3 * second : 10 * second], music[7 * second :], piece(rng)[: 5 * second]]
+    split = Split(
+        {("first", None): "train", ("middle", None): "valid", ("end", None): "test", ("other", None): "train"}
+    )
+    left = without_copies(split, named, waveforms)
+    assert left.parts == {("end", None): "test", ("other", None): "train"}
+    assert "left out: first, the same recording as end, which is for test" in capsys.readouterr().out
