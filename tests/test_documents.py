@@ -49,6 +49,55 @@ def test_card_tells_the_model_s_facts(metadata):
     assert f"that is {test['calibration_error']:.3f}" in card
 
 
+TRAINING = ROOT / "artifacts" / "training"
+
+
+def percent(share):
+    return f"{100 * share:.1f} %"
+
+
+@pytest.mark.parametrize("run", sorted(path.stem for path in TRAINING.glob("*.json")))
+def test_runs_reached_what_is_said(run):
+    """Every run that is kept stands in the table with its own figures."""
+    text = (ROOT / "artifacts" / "TRAINING.md").read_text()
+    figures = json.loads((TRAINING / f"{run}.json").read_text())
+    test = figures["test"]
+    if run == "original-random-chunk":
+        assert f"| {test['chunks']} chunks | {percent(test['chunk_accuracy'])} |" in text
+        return
+    interval = (
+        "[{:.0f}, {:.0f}]".format(*(100 * end for end in test[f"track_accuracy{of}_interval"])) for of in ("", "_macro")
+    )
+    plain, macro = (percent(test[f"track_accuracy{of}"]) for of in ("", "_macro"))
+    if "folds" in figures:
+        plain, macro = (f"{share} {each}" for share, each in zip((plain, macro), interval, strict=True))
+    assert f"| {test['tracks']} | {plain} | {macro} |" in text
+
+
+def test_the_seeds_and_folds_spread_as_said():
+    text = " ".join((ROOT / "artifacts" / "TRAINING.md").read_text().split())
+    seeds = [json.loads((TRAINING / f"fault-filtered-seed-{seed}.json").read_text()) for seed in range(3)]
+    reached = [figures["test"]["track_accuracy_macro"] for figures in seeds]
+    assert f"the three seeds differ by {100 * (max(reached) - min(reached)):.1f} points" in text
+    folds = [fold["test"] for fold in json.loads((TRAINING / "cross-validation.json").read_text())["folds"]]
+    assert f"from {percent(min(folds))} to {percent(max(folds))}" in text
+
+
+@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
+def test_the_cross_validation_stands_beside(document):
+    test = json.loads((TRAINING / "cross-validation.json").read_text())["test"]
+    plain, macro = (percent(test[f"track_accuracy{of}"]) for of in ("", "_macro"))
+    low, high = (f"{100 * end:.0f}" for end in test["track_accuracy_macro_interval"])
+    text = " ".join((ROOT / document).read_text().split())
+    assert (
+        f"{test['tracks']} clips tested once, {plain} are right, {macro} averaged over genres [{low}, {high}]" in text
+    )
+
+
+def test_the_model_is_the_first_seed_s(metadata):
+    assert json.loads(metadata["metrics"]) == json.loads((TRAINING / "fault-filtered-seed-0.json").read_text())
+
+
 def test_exactness_is_as_measured():
     measured = json.loads((ROOT / "benchmarks" / "results" / "exactness.json").read_text())
     readme = (ROOT / "README.md").read_text()
