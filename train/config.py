@@ -70,7 +70,9 @@ class Config:
     crop: float = _option(1.5, 0, 600, "move each chunk by up to so many seconds, each time it is trained on")
     gain: float = _option(6.0, 0, 60, "make it louder or softer by up to so many dB")
     speed: float = _option(0.1, 0, 0.5, "and faster or slower by up to this share, tempo and pitch together")
-    cache: int = _option(0, 0, math.inf, "keep so many such copies of each chunk; 0 makes them anew for every step")
+    cache: int = _option(
+        -1, -1, math.inf, "keep so many such copies of each; 0: new ones for every step; -1: 3 on a CPU"
+    )
     mixup: float = _option(0.0, 0, 100, "parameter of the Beta distribution that mixes pairs of chunks; 0 for none")
     mask_frames: int = _option(0, 0, 130, "blank up to so many successive frames (SpecAugment, images only)")
     mask_coefficients: int = _option(0, 0, 40, "blank up to so many successive coefficients (likewise)")

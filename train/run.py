@@ -25,6 +25,7 @@ from train.plots import plot_all, plot_curve
 from train.scores import Scores, pool, score
 from train.splits import PARTS, Split
 
+CPU_CACHE = 3  # changed copies kept of each chunk, unless the user says otherwise: features take a CPU long
 LEAST_BATCH = 2  # chunks for each process: batch normalisation needs as many
 JUDGED = "validation"  # folder of the run that validation judges, where another is then trained on its clips too
 
@@ -47,6 +48,8 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     where = choose_device(device)
     if config.batch % parallel.size() or config.batch < LEAST_BATCH * parallel.size():
         raise TrainingError(f"--batch must be a multiple of {parallel.size()} processes, two chunks or more for each.")
+    if config.cache < 0:
+        config = replace(config, cache=0 if where.type == "cuda" else CPU_CACHE)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
     turns = list(range(len(folders))) if split.fold is None else [split.fold]
     check_begun([folders[turn] for turn in turns], config, resume=resume, folds=bool(split.folds))
