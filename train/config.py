@@ -76,6 +76,10 @@ class Config:
     mixup: float = _option(0.0, 0, 100, "parameter of the Beta distribution that mixes pairs of chunks; 0 for none")
     mask_frames: int = _option(0, 0, 130, "blank up to so many successive frames (SpecAugment, images only)")
     mask_coefficients: int = _option(0, 0, 40, "blank up to so many successive coefficients (likewise)")
+    recalibrate: bool = field(
+        default=False,
+        metadata={"help": "after each epoch, gather batch normalisation's statistics anew, without dropout"},
+    )
     precision: str = _choice(PRECISIONS, "of the network's products; auto is float16 on CUDA, float32 on a CPU")
     seed: int = _option(0, 0, 2**32 - 1, "of weights, draws and changes")
 

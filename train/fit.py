@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.tensorboard import SummaryWriter
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
@@ -23,6 +24,8 @@ from train.inputs import Inputs
 from train.metrics import accuracies, number, uncertain_below
 from train.model import GenreNet
 from train.scores import Scores, score
+
+RECALIBRATED = 2048  # chunks whose activations the statistics are of
 
 
 class Fit:
@@ -130,9 +133,30 @@ class Fit:
                 # Of a mixed pair, the genre that weighs more is the one to find.
                 accuracy.update(log_probs, soft_target.argmax(dim=1))
         mean = float(parallel.total(losses)) / draws
+        if self.config.recalibrate:
+            self.recalibrate(train, order[:RECALIBRATED])
         if not math.isfinite(mean):
             raise TrainingError(f"The loss of epoch {done + 1} is not a number; try a lower --learning-rate.")
         return {"epoch": done + 1, "train_loss": mean, "train_accuracy": float(accuracy.compute())}
+
+    @torch.no_grad()
+    def recalibrate(self, train: Inputs, index: Tensor) -> None:
+        """Gathers the statistics of batch normalisation anew, over chunks as serving cuts them, without dropout.
+
+        Gathered in training, they are of activations that dropout has thinned, and do not fit those that it has not
+        (variance shift; Li, Chen, Hu and Yang 2019).
+        """
+        self.network.eval()
+        norms = [module for module in self.network.classifier.modules() if isinstance(module, _BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for step, batch in enumerate(torch.split(index, self.config.batch)):
+            for norm in norms:
+                norm.train()
+                norm.momentum = 1 / (step + 1)  # the mean over all batches
+            prepared = train.prepared[parallel.share(batch)].to(self.device)
+            self.network.classifier(self.network.standardise(prepared))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def batch(self, train: Inputs, index: Tensor, serial: int) -> tuple[Tensor, Tensor]:
         """Standardised inputs and soft targets (batch, labels) of chunks, changed as the configuration says."""

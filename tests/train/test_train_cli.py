@@ -141,6 +141,30 @@ def test_patience_ends_a_run():
     assert fit.best["epoch"] == 2  # of equals the one of lower loss
 
 
+def test_recalibrated_statistics_are_of_what_serving_sees(folder):
+    """Batch normalisation's mean is that of the activations without dropout, not of those in training."""
+    chunks = Chunks(*decode_clips(find_clips(folder)), GENRES)
+    inputs = prepare_all(chunks, GenreNet(len(GENRES), "original").eval().prepare)
+    means = {}
+    for recalibrate in (False, True):
+        config = Config(net="original", epochs=1, batch=16, recalibrate=recalibrate)
+        fit = Fit(config, list(GENRES), torch.device("cpu"), {})
+        fit.network.standardise.fit(inputs.prepared)
+        fit.epoch(inputs)
+        norm = fit.network.classifier.block2[2]
+        seen = []
+        handle = norm.register_forward_pre_hook(lambda _, arguments, seen=seen: seen.append(arguments[0].detach()))
+        fit.recalibrate(inputs, torch.arange(len(chunks) // 16 * 16))
+        handle.remove()
+        expected = torch.cat(seen).mean(dim=(0, 2, 3))
+        assert torch.allclose(norm.running_mean, expected, atol=1e-5)
+        assert norm.momentum == 0.1
+        assert not fit.network.classifier.dropout.training
+        means[recalibrate] = [value for name, value in fit.network.state_dict().items() if "weight" in name]
+    for one, other in zip(*means.values(), strict=True):
+        assert torch.equal(one, other)  # it moves no weight
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
