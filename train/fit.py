@@ -67,7 +67,6 @@ class Fit:
         """
         if not self.history:
             self.network.standardise.fit(train.prepared)
-        self.network.to(self.device)
         with ExitStack() as stack:
             board = None
             if parallel.rank() == 0:
@@ -133,10 +132,11 @@ class Fit:
                 # Of a mixed pair, the genre that weighs more is the one to find.
                 accuracy.update(log_probs, soft_target.argmax(dim=1))
         mean = float(parallel.total(losses)) / draws
-        if self.config.recalibrate:
-            self.recalibrate(train, order[:RECALIBRATED])
         if not math.isfinite(mean):
             raise TrainingError(f"The loss of epoch {done + 1} is not a number; try a lower --learning-rate.")
+        if self.config.recalibrate:
+            # Whole batches again.
+            self.recalibrate(train, order[: max(RECALIBRATED // self.config.batch, 1) * self.config.batch])
         return {"epoch": done + 1, "train_loss": mean, "train_accuracy": float(accuracy.compute())}
 
     @torch.no_grad()

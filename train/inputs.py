@@ -61,7 +61,7 @@ def prepare_all(chunks: Chunks, prepare: Prepare, crops: Crops | None = None, ca
         crops: where changed copies come from; None for none.
         cache: how many of each chunk to keep.
     """
-    prepared = extract(((waveform for waveform, _ in DataLoader(chunks, BATCH))), len(chunks), prepare, "features")
+    prepared = extract((waveform for waveform, _ in DataLoader(chunks, BATCH)), len(chunks), prepare, "features")
     if crops is None or not cache:
         return Inputs(chunks, prepared, crops=crops, prepare=prepare)
     takes = []

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from train.features import CHANNELS
 from train.spectrum import FRAMES, N_MELS, N_MFCC
 
-CHANNELS = 5
 BANDS = 24  # log-mel bands that the MFCC are turned back into
 # Frequencies of movement as multiples of one cycle a chunk (0.33 Hz), in bands that widen with it.
 MODULATIONS = (1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 46, 65)
