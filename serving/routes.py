@@ -7,35 +7,32 @@ BentoML keeps its health checks, its metrics and its schema.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from time import perf_counter
+from typing import Any, BinaryIO
 
-import anyio
-import anyio.to_thread
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audio import AudioError
-from serving.clip import Clip, SilentClipError, read_clip
-from serving.session import ModelInfo
-from serving.settings import Settings
-from serving.upload import RequestError, read_upload
-from serving.verdict import Embedding, Verdict, Wish, decide, embed
-
-FloatArray = npt.NDArray[np.float32]
+from serving.admission import estimate
+from serving.errors import RETRY_AFTER, RequestError
+from serving.front import Front
+from serving.journal import Record, make_logger
+from serving.openapi import describe
+from serving.upload import MAX_FILES, read_upload
+from serving.verdict import Wish
 
 logger = logging.getLogger("bentoml.genre")
 
-BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/docs.json"})
+BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
+OUR_PATHS = frozenset({"/", "/model", "/classify", "/embed", "/docs.json"})
+NO_PATH = "/-"  # what all other addresses are called in metrics and log
 PAGE = Path(__file__).with_name("page.html")
 # The page needs nothing from another host, and the browser shall hold it to that.
 PAGE_HEADERS = {
@@ -43,73 +40,53 @@ PAGE_HEADERS = {
     "connect-src 'self'; media-src blob:; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-STATUS_OF_AUDIO_ERROR = {"undecodable": 400, "too_long": 413, "too_short": 422}
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
-RETRY_AFTER = {"Retry-After": "1"}
-
-
-class Model(Protocol):
-    """The model service as the front sees it."""
-
-    async def info(self) -> ModelInfo:
-        """What the graph says about itself."""
-
-    async def run(self, chunks: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Log-probabilities (batch, labels) and embedding (batch, 128) of chunks (batch, 66150).
-
-        Raises:
-            RequestError: 503 if the model is busy or being restarted.
-        """
-
-
-class Front:
-    """Files in, answers out: decodes here, asks the model service, and judges here."""
-
-    def __init__(self, model: Model, settings: Settings) -> None:
-        """Hold the model service and the limits."""
-        self.model = model
-        self.settings = settings
-        # Two decode at a time: soundfile and soxr release the interpreter, the event loop must keep its turn.
-        self._decoders = anyio.CapacityLimiter(2)
-
-    async def classify(self, source: Path | BinaryIO, wish: Wish) -> Verdict:
-        """The verdict on one file.
-
-        Raises:
-            RequestError: the file or the model refuses, with the status that says which.
-        """
-        clip = await self._read(source)
-        log_probs, _ = await self.model.run(clip.chunks)
-        return decide(clip, log_probs, await self.model.info(), wish)
-
-    async def embed(self, source: Path | BinaryIO) -> Embedding:
-        """The embedding of one file; raises as classify does."""
-        clip = await self._read(source)
-        _, embedding = await self.model.run(clip.chunks)
-        return embed(clip, embedding, await self.model.info())
-
-    async def _read(self, source: Path | BinaryIO) -> Clip:
-        read = partial(read_clip, source, max_seconds=self.settings.max_seconds)
-        try:
-            return await anyio.to_thread.run_sync(read, limiter=self._decoders)
-        except AudioError as error:
-            raise RequestError(STATUS_OF_AUDIO_ERROR[error.kind], str(error)) from error
-        except SilentClipError as error:
-            raise RequestError(422, str(error)) from error
+CLIENTS_LIMITS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_batch_size"}
 
 
 class FrontMiddleware:
-    """Our routes before BentoML's: it gets only the addresses that are its own."""
+    """Our routes before BentoML's, which gets only the addresses that are its own; each of ours leaves a line."""
 
     def __init__(self, app: ASGIApp, routes: ASGIApp) -> None:
         """`app` is BentoML's."""
         self._bentoml = app
         self._routes = routes
+        self._journal = make_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
-        ours = scope["type"] == "http" and scope["path"] not in BENTOML_PATHS
-        await (self._routes if ours else self._bentoml)(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] in BENTOML_PATHS:
+            await self._bentoml(scope, receive, send)
+            return
+        record = Record(scope["method"], scope["path"])
+        scope.setdefault("state", {})["record"] = record
+
+        async def send_and_note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+            await send(message)
+
+        try:
+            await self._routes(scope, receive, send_and_note)
+        finally:
+            self._journal.info(record.line())
+
+
+class KnownPaths:
+    """Before everything else: an address that is none loses its name, for BentoML counts requests by address for ever.
+
+    Who asks for a million addresses would fill its metrics and the memory.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` is all of BentoML's, with ours in it."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on, its address known or nobody's."""
+        if scope["type"] == "http" and scope["path"] not in BENTOML_PATHS | OUR_PATHS:
+            scope = {**scope, "path": NO_PATH, "raw_path": NO_PATH.encode()}
+        await self._app(scope, receive, send)
 
 
 def make_routes(front: Front) -> Starlette:
@@ -120,19 +97,23 @@ def make_routes(front: Front) -> Starlette:
 
     async def model(_: Request) -> Response:
         info = await front.model.info()
-        limits = {"max_upload_mb": front.settings.max_upload_mb, "max_seconds": front.settings.max_seconds}
+        limits = front.settings.model_dump(include=CLIENTS_LIMITS) | {"max_files": MAX_FILES}
         return JSONResponse({**info.model_dump(mode="json"), "limits": limits})
+
+    async def docs(_: Request) -> Response:
+        return JSONResponse(describe(await front.model.info()))
 
     async def classify(request: Request) -> Response:
         return await _answer(request, front, front.classify)
 
     async def embed(request: Request) -> Response:
-        return await _answer(request, front, lambda file, _: front.embed(file))
+        return await _answer(request, front, lambda file, _, record: front.embed(file, record))
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/model", model),
+            Route("/docs.json", docs),
             Route("/classify", classify, methods=["POST"]),
             Route("/embed", embed, methods=["POST"]),
         ],
@@ -145,22 +126,37 @@ def make_routes(front: Front) -> Starlette:
     )
 
 
-async def _answer(request: Request, front: Front, judge: Callable[[BinaryIO, Wish], Awaitable[BaseModel]]) -> Response:
+async def _answer(
+    request: Request, front: Front, judge: Callable[[BinaryIO, Wish, Record], Awaitable[BaseModel]]
+) -> Response:
     """Judge each file of a request: one is answered by its answer or error, several by a list of them in order."""
     settings = front.settings
+    record: Record = request.state.record
+    front.admission.check()  # before a byte is read
     labels = len((await front.model.info()).labels)
+    begin = perf_counter()
     async with read_upload(
-        request, max_mb=settings.max_upload_mb, seconds=settings.upload_timeout, labels=labels
+        request,
+        front.admission,
+        max_mb=settings.max_upload_mb,
+        seconds=settings.upload_timeout,
+        labels=labels,
     ) as upload:
-        answers = [judge(file, upload.wish) for file in upload.files]
-        try:
-            async with asyncio.timeout(settings.timeout):
-                if len(answers) == 1:
-                    return JSONResponse((await answers[0]).model_dump(mode="json"))
-                return JSONResponse(await asyncio.gather(*(_answer_or_error(answer) for answer in answers)))
-        except TimeoutError:
-            sentence = "The service is too busy to answer in time: try again later."
-            raise RequestError(503, sentence, RETRY_AFTER) from None
+        record.receive_ms = (perf_counter() - begin) * 1000
+        record.bytes = upload.bytes
+        record.files = len(upload.files)
+        work = sum(estimate(file, settings.max_seconds) for file in upload.files)
+        with front.admission.admit(work):
+            try:
+                async with asyncio.timeout(settings.timeout):
+                    answers = [judge(file, upload.wish, record) for file in upload.files]
+                    if len(answers) == 1:
+                        return JSONResponse((await answers[0]).model_dump(mode="json"))
+                    return JSONResponse(await asyncio.gather(*(_answer_or_error(answer) for answer in answers)))
+            except TimeoutError:
+                raise RequestError(
+                    503, "The service is too busy to answer in time: try again later.", RETRY_AFTER
+                ) from None
 
 
 async def _answer_or_error(answer: Awaitable[BaseModel]) -> dict[str, Any]:

@@ -1,31 +1,39 @@
 """The two BentoML services: GenreModel owns the session and batches across requests, GenreClassifier answers people.
 
-file -> GenreClassifier (several processes: receive, decode, cut) -> chunks of one clip in one call
+file -> GenreClassifier (several processes: admit, receive, decode, cut) -> chunks of one clip in one call
      -> GenreModel (one process: joins the calls that wait, runs the graph once) -> log-probabilities -> verdict
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, misc"
 # BentoML hides the types of its decorators from mypy.
 
+import asyncio
 import logging
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from multiprocessing import get_context
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import aiohttp
 import bentoml
 import numpy as np
 import numpy.typing as npt
+from _bentoml_sdk import Service
 from bentoml.exceptions import BentoMLException
 
-from serving.metrics import session_rows, tell_model
-from serving.routes import RETRY_AFTER, Front, FrontMiddleware, make_routes
+from serving.admission import STOPPING_GRACE
+from serving.errors import RETRY_AFTER, RequestError
+from serving.front import Front, Output
+from serving.journal import Record
+from serving.metrics import session_rows, session_seconds, tell_model
+from serving.processes import keep_alive, on_stop, wait_for_others
+from serving.routes import FrontMiddleware, KnownPaths, make_routes
 from serving.session import ModelError, ModelInfo
 from serving.settings import read_settings
 from serving.startup import check_session, checked_session
-from serving.upload import RequestError
 from serving.verdict import Wish
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,6 +41,7 @@ FloatArray = npt.NDArray[np.float32]
 logger = logging.getLogger("bentoml.genre")
 settings = read_settings()
 # How BentoML says that a call waited or ran too long.
+QUIET: Any = {"access": {"enabled": False}}  # the front writes a line of its own for each request
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 
@@ -40,6 +49,7 @@ BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus
     name="genre_model",
     workers=1,  # one process owns the session, so that every request's chunks can share its runs
     traffic={"timeout": settings.timeout},
+    logging=QUIET,
     # BentoML's client drops its calls in flight every 100 requests or 300 s by default, and they fail.
     runner_connection={"max_requests": 10**9, "max_age": 1e9},
 )
@@ -51,6 +61,11 @@ class GenreModel:
         self._session = checked_session(settings, settings.provider)
         tell_model(self._session.info)
         logger.info("Model %s on %s.", self._session.info.version, self._session.info.provider)
+
+    @bentoml.on_startup
+    def stop_last(self) -> None:
+        """Told to stop, wait for the front: it has answers to give that need the model."""
+        on_stop(lambda: wait_for_others(STOPPING_GRACE + settings.timeout + 1))
 
     @bentoml.on_deployment
     @staticmethod
@@ -79,10 +94,15 @@ class GenreModel:
             chunks: float32 (batch, chunk_samples).
 
         Returns:
-            log_probs and embedding side by side, float32 (batch, labels + 128): a batchable API returns one array.
+            log_probs, embedding and the seconds in the session side by side, float32 (batch, labels + 128 + 1): a
+            batchable API returns one array.
         """
+        begin = perf_counter()
+        log_probs, embedding = self._session.run(chunks)
+        seconds = perf_counter() - begin
         session_rows().observe(len(chunks))
-        return np.concatenate(self._session.run(chunks), axis=1)
+        session_seconds().observe(seconds)
+        return np.concatenate([log_probs, embedding, np.full((len(chunks), 1), seconds, np.float32)], axis=1)
 
     @bentoml.api
     def info(self) -> dict[str, Any]:
@@ -103,24 +123,42 @@ class RemoteModel:
             self._info = ModelInfo.model_validate(await self._call("info"))
         return self._info
 
-    async def run(self, chunks: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Log-probabilities and embeddings of a clip's chunks, all in one call."""
+    async def run(self, chunks: FloatArray) -> Output:
+        """What the model says of chunks, all in one call."""
         labels = len((await self.info()).labels)
         packed: FloatArray = await self._call("run", chunks)
         if not np.isfinite(packed).all():
             raise FloatingPointError("The graph gave a value that is not finite.")
-        return packed[:, :labels], packed[:, labels:]
+        # Chunks that came into two runs have two times.
+        return Output(packed[:, :labels], packed[:, labels:-1], float(np.unique(packed[:, -1]).sum()))
 
     async def _call(self, name: str, *args: Any) -> Any:
+        try:
+            return await self._try(name, *args)
+        except aiohttp.ClientConnectionError:
+            # The model's process has died, and another is on its way, or a connection was closed as it was taken up.
+            # Either way nothing was answered, and asking again harms nobody; once, lest a clip kill them all.
+            self._info = None
+        try:
+            return await self._try(name, *args)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RequestError(503, "The model is being restarted: try again in a moment.", RETRY_AFTER) from error
+
+    async def _try(self, name: str, *args: Any) -> Any:
         try:
             return await getattr(bentoml.get_current_service().model.to_async, name)(*args)
         except BentoMLException as error:
             if error.error_code not in BUSY:
                 raise
             raise RequestError(503, "The service is busy: try again later.", RETRY_AFTER) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            self._info = None
-            raise RequestError(503, "The model is being restarted: try again in a moment.", RETRY_AFTER) from error
+
+
+class FrontService(Service[Any]):
+    """A service that knows its addresses before BentoML counts them."""
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        """The application of a worker."""
+        return KnownPaths(super().to_asgi(is_main))
 
 
 front = Front(RemoteModel(), settings)
@@ -128,27 +166,40 @@ front = Front(RemoteModel(), settings)
 
 @bentoml.service(
     name="genre_classifier",
+    service_class=FrontService,
     workers=settings.workers,
     # The routes give up before this and say so; it is for what hangs elsewhere.
     traffic={"timeout": settings.upload_timeout + settings.timeout + 10},
+    logging=QUIET,
 )
 class GenreClassifier:
     """Tells the genre of a piece of music. Over HTTP the routes before BentoML's API layer answer."""
 
     model = bentoml.depends(GenreModel)
 
+    @bentoml.on_startup
+    async def finish_first(self) -> None:
+        """Told to stop, answer what has been received, and wait little for what has not."""
+        on_stop(partial(asyncio.get_running_loop().call_soon_threadsafe, front.admission.stop))
+
+    @bentoml.on_deployment
+    @staticmethod
+    def keep_workers_alive() -> None:
+        """Before the workers are started."""
+        keep_alive()
+
     @bentoml.api
     async def classify(
         self, audio: list[Path], top_k: int | None = None, aggregate: Literal["vote", "mean"] = "vote"
     ) -> Any:
         """The genre of one file, or a list for several."""
-        answers = [await front.classify(file, Wish(top_k, aggregate)) for file in audio]
+        answers = [await front.classify(file, Wish(top_k, aggregate), Record("", "/classify")) for file in audio]
         return answers[0] if len(answers) == 1 else answers
 
     @bentoml.api
     async def embed(self, audio: list[Path]) -> Any:
         """The embedding of one file, or a list for several."""
-        answers = [await front.embed(file) for file in audio]
+        answers = [await front.embed(file, Record("", "/embed")) for file in audio]
         return answers[0] if len(answers) == 1 else answers
 
 

@@ -14,6 +14,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from serving.admission import Admission, Received
+from serving.errors import RequestError
 from serving.verdict import Aggregate, Wish
 
 MIB = 2**20
@@ -25,16 +27,6 @@ MAX_FIELD_BYTES = 4096
 HOW_TO_SEND = "send it as the multipart field audio, for example with curl -F audio=@song.mp3"
 
 
-class RequestError(Exception):
-    """A request that is answered with an error's status and sentence."""
-
-    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
-        """Say what to do about it in one sentence."""
-        super().__init__(sentence)
-        self.status = status
-        self.headers = headers or {}
-
-
 @dataclass(frozen=True)
 class Upload:
     """What a request asks for."""
@@ -42,20 +34,26 @@ class Upload:
     files: list[BinaryIO]
     """In the order sent; in memory up to 1 MiB each, beyond that in unnamed temporary files."""
     wish: Wish
+    bytes: int
+    """Of the body."""
 
 
 @asynccontextmanager
-async def read_upload(request: Request, *, max_mb: int, seconds: float, labels: int) -> AsyncIterator[Upload]:
+async def read_upload(
+    request: Request, admission: Admission, *, max_mb: int, seconds: float, labels: int
+) -> AsyncIterator[Upload]:
     """Receive a multipart body; its temporary files are gone when the context ends.
 
     Args:
         request: not read yet.
+        admission: counts its bytes until then, and gives up what is still on its way when the service stops.
         max_mb: largest body in MiB; a larger one is refused unread if its length is told, else where it gets there.
         seconds: the client may take to send it.
         labels: top_k may not exceed their number.
 
     Raises:
-        RequestError: 400 no file, a URL or text instead, or a bad parameter; 408 too slow; 413 too large.
+        RequestError: 400 no file, a URL or text instead, or a bad parameter; 408 too slow; 413 too large; 503 too many
+            at once.
     """
     limit = max_mb * MIB + ENVELOPE
     too_large = RequestError(413, f"The request is larger than {max_mb} MiB: send a shorter or a compressed file.")
@@ -63,31 +61,34 @@ async def read_upload(request: Request, *, max_mb: int, seconds: float, labels: 
         raise too_large
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestError(400, f"The request holds no file: {HOW_TO_SEND}.")
-    parser = MultiPartParser(
-        request.headers,
-        _bounded(request, limit, too_large),
-        max_files=MAX_FILES,
-        max_fields=MAX_FIELDS,
-        max_part_size=MAX_FIELD_BYTES,
-    )
-    try:
-        async with asyncio.timeout(seconds):
-            form = await parser.parse()
-    except TimeoutError:
-        raise RequestError(408, f"The upload took longer than {seconds:g} seconds: send a smaller file.") from None
-    except MultiPartException as error:
-        raise RequestError(400, f"The multipart body cannot be read: {error.message.rstrip('.')}.") from error
-    try:
-        yield Upload(files=_files(form), wish=_wish(form, labels))
-    finally:
-        await form.close()
+    deadline = asyncio.timeout(seconds)
+    with admission.receive(deadline) as received:
+        parser = MultiPartParser(
+            request.headers,
+            _bounded(request, limit, too_large, received),
+            max_files=MAX_FILES,
+            max_fields=MAX_FIELDS,
+            max_part_size=MAX_FIELD_BYTES,
+        )
+        try:
+            async with deadline:
+                form = await parser.parse()
+        except TimeoutError:
+            raise RequestError(408, f"The upload took longer than {seconds:g} seconds: send a smaller file.") from None
+        except MultiPartException as error:
+            raise RequestError(400, f"The multipart body cannot be read: {error.message.rstrip('.')}.") from error
+        except (LookupError, ValueError) as error:  # a charset that is none, or that does not fit
+            raise RequestError(400, "The multipart body cannot be read: its charset does not fit.") from error
+        try:
+            yield Upload(files=_files(form), wish=_wish(form, labels), bytes=received.bytes)
+        finally:
+            await form.close()
 
 
-async def _bounded(request: Request, limit: int, too_large: RequestError) -> AsyncGenerator[bytes]:
-    received = 0
+async def _bounded(request: Request, limit: int, too_large: RequestError, received: Received) -> AsyncGenerator[bytes]:
     async for part in request.stream():
-        received += len(part)
-        if received > limit:
+        received.count(len(part))
+        if received.bytes > limit:
             raise too_large
         yield part
 

@@ -11,10 +11,13 @@ from serving_stand_in import CHUNK, sound_file, tone
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from serving.routes import Front, make_routes
+from serving.admission import Admission
+from serving.errors import RequestError
+from serving.front import Front, Output
+from serving.routes import FrontMiddleware, make_routes
 from serving.session import GenreSession
 from serving.settings import Settings
-from serving.upload import RequestError, read_upload
+from serving.upload import read_upload
 
 
 class LocalModel:
@@ -32,7 +35,12 @@ class LocalModel:
         self.calls.append(len(chunks))
         if self.failure:
             raise self.failure
-        return self.session.run(chunks)
+        return Output(*self.session.run(chunks), seconds=0.001)
+
+
+def application(model, **settings):
+    """What answers at our addresses, behind what writes the log."""
+    return FrontMiddleware(None, make_routes(Front(model, Settings(**settings))))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def model(stand_in):
 @pytest.fixture
 def web(model):
     model.failure, model.calls = None, []
-    app = make_routes(Front(model, Settings(max_upload_mb=1, max_seconds=20, timeout=30)))
+    app = application(model, max_upload_mb=1, max_seconds=20, timeout=30)
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -151,7 +159,8 @@ def test_an_upload_that_does_not_end_is_given_up():
     async def upload():
         headers = [(b"content-type", b"multipart/form-data; boundary=b")]
         request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-        async with read_upload(request, max_mb=1, seconds=0.05, labels=10):
+        admission = Admission(max_wait=1, max_bytes=1000)
+        async with read_upload(request, admission, max_mb=1, seconds=0.05, labels=10):
             pass
 
     with pytest.raises(RequestError, match=r"longer than 0\.05 seconds") as caught:
@@ -164,8 +173,7 @@ def test_an_answer_that_does_not_come_is_given_up(model):
         async def run(self, chunks):  # noqa: ARG002
             await asyncio.sleep(60)
 
-    app = make_routes(Front(Sleeping(model.session), Settings(timeout=0.5)))
-    response = TestClient(app).post("/classify", files=[song()])
+    response = TestClient(application(Sleeping(model.session), timeout=0.5)).post("/classify", files=[song()])
     assert "try again" in refused(response, 503)
     assert response.headers["retry-after"]
 
@@ -229,7 +237,14 @@ def test_the_model_and_the_limits(web):
     assert answer["provider"] == "CPUExecutionProvider"
     assert len(answer["labels"]) == 10
     assert answer["metrics"] == {"test": {"track_accuracy": 0.1}}
-    assert answer["limits"] == {"max_upload_mb": 1, "max_seconds": 20.0}
+    assert answer["limits"] == {
+        "max_upload_mb": 1,
+        "max_seconds": 20.0,
+        "max_batch_size": 64,
+        "max_files": 100,
+        "timeout": 30.0,
+        "upload_timeout": 300.0,
+    }
 
 
 def test_the_page_asks_no_other_host(web):

@@ -1,0 +1,91 @@
+"""How the processes of one `bentoml serve` live and die together.
+
+BentoML's arbiter starts the workers of both services, looks every ten seconds whether they live, and ends all at once.
+"""
+
+import signal
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any
+
+import psutil
+from circus.arbiter import Arbiter
+from circus.watcher import Watcher
+
+LOOK_EVERY = 1.0  # seconds
+TICK = 0.1
+WORKER = "_bentoml_impl.worker.service"  # what BentoML runs in each
+
+
+def keep_alive() -> None:
+    """Make the arbiter of this process look after its workers every second, in a container too.
+
+    BentoML fixes ten seconds, and does not start a worker again inside its containers, where the loss of the model's
+    one worker would end the service. It has no settings for either.
+    """
+    _override(Arbiter, check_delay=LOOK_EVERY)
+    _override(Watcher, respawn=True)
+
+
+def _override(kind: type, **values: Any) -> None:
+    """Let a class be made with these arguments, whatever others its maker names."""
+    make = kind.__init__  # type: ignore[misc]
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        make(self, *args, **{**kwargs, **values})
+
+    kind.__init__ = __init__  # type: ignore[misc]
+
+
+def on_stop(act: Callable[[], object]) -> None:
+    """Do something when this worker is told to stop, before it does; `act` runs in a thread, and may take its time."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        _act_first(number, signal.getsignal(number), act)
+
+
+def _act_first(number: signal.Signals, stop: Any, act: Callable[[], object]) -> None:
+    acting = False
+
+    def handle(_: int, frame: FrameType | None) -> None:
+        nonlocal acting
+        if acting:
+            return
+        acting = True
+
+        def run() -> None:
+            act()
+            if callable(stop):
+                stop(number, frame)
+
+        Thread(target=run, daemon=True).start()
+
+    signal.signal(number, handle)
+
+
+def wait_for_others(seconds: float) -> None:
+    """Wait until this is the last worker of its arbiter: the others may still have to ask it something.
+
+    Args:
+        seconds: at most; if it is the only one that is told to stop, the others live on.
+    """
+    this = psutil.Process()
+    arbiter = this.parent()
+    end = monotonic() + seconds
+    while arbiter and monotonic() < end and any(_works(child) for child in _children(arbiter) if child != this):
+        sleep(TICK)
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children())
+    except psutil.Error:
+        return []
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and WORKER in process.cmdline()
+    except psutil.Error:
+        return False
