@@ -20,7 +20,7 @@ ERRORS = {
 def describe(info: ModelInfo) -> dict[str, Any]:
     """OpenAPI 3.1 of the service with this model."""
     names, schemas = models_json_schema(
-        [(model, "serialization") for model in (Verdict, Embedding, ModelInfo)],
+        [(model, "validation") for model in (Verdict, Embedding, ModelInfo)],
         ref_template="#/components/schemas/{model}",
     )
     answers = {model.__name__: ref for (model, _), ref in names.items()}

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, WithJsonSchema, model_serializer
 
 from serving.clip import Clip
 from serving.session import ModelInfo
 
 Aggregate = Literal["vote", "mean"]
+Warned = Annotated[str | None, WithJsonSchema({"type": "string"})]  # left out where there is none
 
 DIGITS = 6  # of a probability; float32 holds no more
 TIME_DIGITS = 3  # of a second
@@ -37,6 +38,8 @@ class Segment(BaseModel):
 class _Answer(BaseModel):
     """An answer names its `warning` only where there is one."""
 
+    model_config = ConfigDict(extra="forbid")
+
     @model_serializer(mode="wrap")
     def _leave_out_no_warning(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = serialize(self)
@@ -61,7 +64,7 @@ class Verdict(_Answer):
     """How many segments chose each genre, most first."""
     segments: list[Segment]
     model: ModelName
-    warning: str | None = None
+    warning: Warned = None
     """What was wrong with a file that decoded in part."""
 
 
@@ -72,7 +75,7 @@ class Embedding(_Answer):
     """Mean over segments of the activations before the last layer."""
     duration: float
     model: ModelName
-    warning: str | None = None
+    warning: Warned = None
 
 
 @dataclass(frozen=True)
