@@ -5,13 +5,16 @@ PORT ?= 3000
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test check format clean
+.PHONY: serve test test-slow check format clean
 
 serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
 	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/dev.installed  ## the long forms of the tests of load and faults, half an hour or so
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/dev.installed  ## lint, format and types
 	$(BIN)/ruff check .

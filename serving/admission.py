@@ -6,17 +6,17 @@ Each front process judges for itself, by what it has in hand and by how fast it 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 
-from serving.errors import RequestError
+from serving.errors import RETRY_AFTER, RequestError
 
 # Of a file not decoded yet, its size tells how long it plays, roughly: losslessly coded music has about 100 kB a
 # second, the rest 16. A wrong guess matters little, for speed is measured in the same seconds.
 LOSSLESS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b".snd", b"caff")
 LOSSLESS_BYTES, LOSSY_BYTES = 100_000, 16_000
-FIRST_SPEED = 60.0  # seconds of music a second, of a small machine, until there is a measurement
+FIRST_SPEED = 200.0  # seconds of music a second, of one core, until there is a measurement
 LEAST_SPEED = 10.0  # whatever was measured: a flood of broken files takes time and gets nothing done
 MEMORY = 10.0  # busy seconds after which a measurement counts for a third
 STOPPING_GRACE = 5.0  # seconds that an upload under way has when the service is being stopped
@@ -41,6 +41,7 @@ class Admission:
         self._done, self._busy = FIRST_SPEED * MEMORY, MEMORY  # seconds of music, and those they took; both fade
         self._since = clock()
         self._uploads: set[asyncio.Timeout] = set()
+        self._stopping = False
 
     @property
     def wait(self) -> float:
@@ -81,18 +82,12 @@ class Admission:
             self._work -= work
 
     @contextmanager
-    def receive(self, deadline: asyncio.Timeout) -> Iterator["Received"]:
-        """Hold the bytes of a request, which are to be counted as they come, until it is answered.
-
-        Args:
-            deadline: of the upload; it comes sooner where the service is stopped.
-        """
+    def receive(self) -> Iterator["Received"]:
+        """Hold the bytes of a request, which are to be counted as they come, until it is answered."""
         received = Received(self)
-        self._uploads.add(deadline)
         try:
             yield received
         finally:
-            self._uploads.discard(deadline)
             self._bytes -= received.bytes
 
     def hold(self, size: int) -> None:
@@ -105,12 +100,32 @@ class Admission:
         if self._bytes > self._max_bytes:
             self._refuse()
 
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Receive a request in so many seconds, or in the few that are left where the service is being stopped.
+
+        Raises:
+            RequestError: 408, it took longer; 503, the service is being stopped.
+        """
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                self._uploads.add(deadline)
+                try:
+                    yield
+                finally:
+                    self._uploads.discard(deadline)
+        except TimeoutError:
+            if self._stopping:
+                raise RequestError(503, "The service is being stopped: try again in a moment.", RETRY_AFTER) from None
+            raise RequestError(408, f"The upload took longer than {seconds:g} seconds: send a smaller file.") from None
+
     def stop(self) -> None:
         """Give uploads under way a last few seconds; called in the event loop."""
+        self._stopping = True
         last = asyncio.get_running_loop().time() + STOPPING_GRACE
         for deadline in self._uploads:
-            if not deadline.expired() and (when := deadline.when()) is not None:
-                deadline.reschedule(min(when, last))
+            deadline.reschedule(min(deadline.when() or last, last))
 
     def _pass_time(self) -> None:
         """Count the time since the last call, if there was work in it."""
@@ -123,8 +138,7 @@ class Admission:
         self._since = now
 
     def _refuse(self) -> None:
-        # By then half of it is done, and there is room for more than those who come back first.
-        seconds = max(1, math.ceil(min(self.wait, self._max_wait) / 2))
+        seconds = max(1, math.ceil(min(self.wait, self._max_wait) / 2))  # by then half of it is done
         sentence = "The service is at its capacity: try again later."
         raise RequestError(503, sentence, {"Retry-After": str(seconds)})
 

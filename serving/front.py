@@ -63,8 +63,10 @@ class Front:
         """Hold the model service and the limits."""
         self.model = model
         self.settings = settings
-        # Who is admitted may wait for half of the time there is: the speed it is judged by may be wrong by as much.
-        self.admission = Admission(max_wait=settings.timeout / 2, max_bytes=UPLOADS_HELD * settings.max_upload_mb * MIB)
+        self.admission = Admission(
+            max_wait=min(settings.max_wait, settings.timeout / 2),  # the guess may be wrong by half
+            max_bytes=UPLOADS_HELD * settings.max_upload_mb * MIB,
+        )
         self._decoded = anyio.CapacityLimiter(DECODED)
         self._judged = anyio.CapacityLimiter(JUDGED)
 

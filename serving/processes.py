@@ -11,10 +11,12 @@ from types import FrameType
 from typing import Any
 
 import psutil
+import uvicorn
 from circus.arbiter import Arbiter
 from circus.watcher import Watcher
 
 LOOK_EVERY = 1.0  # seconds
+IDLE = 75  # seconds; longer than the pools of common clients keep a connection that they do not use
 TICK = 0.1
 WORKER = "_bentoml_impl.worker.service"  # what BentoML runs in each
 
@@ -27,6 +29,15 @@ def keep_alive() -> None:
     """
     _override(Arbiter, check_delay=LOOK_EVERY)
     _override(Watcher, respawn=True)
+
+
+def keep_connections() -> None:
+    """Let the server that this worker is about to start keep idle connections for longer than its clients do.
+
+    After five seconds, as BentoML has it, a client that takes a connection up again finds now and then that it is just
+    being closed, and its request is lost.
+    """
+    _override(uvicorn.Config, timeout_keep_alive=IDLE)
 
 
 def _override(kind: type, **values: Any) -> None:

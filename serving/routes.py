@@ -41,7 +41,7 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
-CLIENTS_LIMITS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_batch_size"}
+CLIENTS_LIMITS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
 
 
 class FrontMiddleware:

@@ -29,7 +29,7 @@ from serving.errors import RETRY_AFTER, RequestError
 from serving.front import Front, Output
 from serving.journal import Record
 from serving.metrics import session_rows, session_seconds, tell_model
-from serving.processes import keep_alive, on_stop, wait_for_others
+from serving.processes import keep_alive, keep_connections, on_stop, wait_for_others
 from serving.routes import FrontMiddleware, KnownPaths, make_routes
 from serving.session import ModelError, ModelInfo
 from serving.settings import read_settings
@@ -84,8 +84,9 @@ class GenreModel:
     @bentoml.api(
         batchable=True,
         max_batch_size=settings.max_batch_size,
-        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503.
-        max_latency_ms=int(settings.timeout * 1000 / 2),
+        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503. Who asks
+        # has given up by then; how long it waits for others to join, BentoML learns from how long runs take.
+        max_latency_ms=int(settings.timeout * 1000),
     )
     def run(self, chunks: FloatArray) -> FloatArray:
         """Run the graph on the chunks of one or more calls.
@@ -157,7 +158,8 @@ class FrontService(Service[Any]):
     """A service that knows its addresses before BentoML counts them."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        """The application of a worker."""
+        """The application of a worker, which is about to start its server."""
+        keep_connections()
         return KnownPaths(super().to_asgi(is_main))
 
 

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     upload_timeout: float = Field(default=300.0, gt=0)
     """Seconds a client may take to send its files."""
     timeout: float = Field(default=60.0, gt=0)
-    """Seconds to judge what was sent; half of them may pass waiting for the session."""
+    """Seconds to judge what was sent, waiting included; then the answer is 503."""
+    max_wait: float = Field(default=15.0, gt=0)
+    """Seconds that a request may have to wait for those before it; where it would be more, it is refused at once."""
 
 
 def read_settings() -> Settings:

@@ -3,7 +3,6 @@
 BentoML's own parser is not used: it fetches URLs it finds in a file's field, and reads a body of any size.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,8 +60,7 @@ async def read_upload(
         raise too_large
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestError(400, f"The request holds no file: {HOW_TO_SEND}.")
-    deadline = asyncio.timeout(seconds)
-    with admission.receive(deadline) as received:
+    with admission.receive() as received:
         parser = MultiPartParser(
             request.headers,
             _bounded(request, limit, too_large, received),
@@ -71,10 +69,8 @@ async def read_upload(
             max_part_size=MAX_FIELD_BYTES,
         )
         try:
-            async with deadline:
+            async with admission.within(seconds):
                 form = await parser.parse()
-        except TimeoutError:
-            raise RequestError(408, f"The upload took longer than {seconds:g} seconds: send a smaller file.") from None
         except MultiPartException as error:
             raise RequestError(400, f"The multipart body cannot be read: {error.message.rstrip('.')}.") from error
         except (LookupError, ValueError) as error:  # a charset that is none, or that does not fit

@@ -2,7 +2,9 @@
 
 import httpx
 import pytest
-from serving_stand_in import ROOT, Server, write_stand_in
+from serving_stand_in import ROOT, write_stand_in
+
+from benchmarks.server import Server
 
 SHIPPED_MODEL = ROOT / "artifacts" / "genre.onnx"
 

@@ -2,14 +2,8 @@
 
 import io
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import onnx
 import soundfile
@@ -86,54 +80,6 @@ def sound_file(waveform, *, rate=RATE, format="WAV", subtype=None):  # noqa: A00
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, rate, format=format, subtype=subtype)
     return buffer.getvalue()
-
-
-class Server:
-    """A `bentoml serve` on loopback, ended by its own process id."""
-
-    def __init__(self, home, *, cwd=ROOT, arguments=(), **environment):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = Path(home) / "server.log"
-        variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "GENRE_PROVIDER": "cpu", **environment}
-        command = [
-            sys.executable,
-            "-m",
-            "bentoml",
-            "serve",
-            *arguments,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-        ]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=cwd, env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def wait(self, seconds=60):
-        """Until /readyz says yes; seconds that took."""
-        begin = time.monotonic()
-        while time.monotonic() < begin + seconds:
-            if self.process.poll() is not None:
-                raise AssertionError(self.log.read_text())
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
-                    return time.monotonic() - begin
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
 
 
 def m4a_file(waveform, *, rate=44100):

@@ -97,15 +97,15 @@ def test_what_fails_teaches_no_speed_and_stops_nobody(admission, clock):
 
 def test_bytes_are_held_until_the_request_is_answered(admission):
     async def receive():
-        with admission.receive(asyncio.timeout(9)) as first:
+        with admission.receive() as first:
             first.count(900)
-            with pytest.raises(RequestError) as refused, admission.receive(asyncio.timeout(9)) as second:
+            with pytest.raises(RequestError) as refused, admission.receive() as second:
                 second.count(101)
             assert refused.value.status == 503
-            with admission.receive(asyncio.timeout(9)) as second:
+            with admission.receive() as second:
                 second.count(100)
             assert (first.bytes, second.bytes) == (900, 100)
-        with admission.receive(asyncio.timeout(9)) as third:
+        with admission.receive() as third:
             third.count(1000)
 
     asyncio.run(receive())
@@ -115,14 +115,15 @@ def test_an_upload_under_way_is_given_up_soon_when_the_service_stops(admission, 
     monkeypatch.setattr("serving.admission.STOPPING_GRACE", 0.05)
 
     async def receive():
-        deadline = asyncio.timeout(60)
-        with admission.receive(deadline):
-            async with deadline:
-                admission.stop()
-                await asyncio.sleep(60)
+        async with admission.within(60):  # one that is received
+            pass
+        async with admission.within(60):
+            admission.stop()
+            await asyncio.sleep(60)
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(RequestError, match="stopped") as refused:
         asyncio.run(asyncio.wait_for(receive(), 5))
+    assert refused.value.status == 503
 
 
 def test_the_guess_of_a_files_length():

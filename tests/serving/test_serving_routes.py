@@ -242,6 +242,7 @@ def test_the_model_and_the_limits(web):
         "max_seconds": 20.0,
         "max_batch_size": 64,
         "max_files": 100,
+        "max_wait": 15.0,
         "timeout": 30.0,
         "upload_timeout": 300.0,
     }

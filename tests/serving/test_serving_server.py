@@ -11,7 +11,9 @@ import bentoml
 import httpx
 import numpy as np
 import pytest
-from serving_stand_in import ROOT, Server, m4a_file, sound_file, tone
+from serving_stand_in import ROOT, m4a_file, sound_file, tone
+
+from benchmarks.server import Server
 
 SAMPLE = ROOT / "artifacts" / "sample.mp3"
 

@@ -7,7 +7,9 @@ import sys
 
 import httpx
 import pytest
-from serving_stand_in import ROOT, Server, sound_file, tone
+from serving_stand_in import ROOT, sound_file, tone
+
+from benchmarks.server import Server
 
 SHIPPED = ("artifacts/genre.onnx", "artifacts/sample.mp3")
 

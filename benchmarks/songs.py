@@ -1,0 +1,72 @@
+"""Synthetic songs in common formats, and broken ones made of them."""
+
+import io
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile as sf
+
+from audio import SAMPLE_RATE
+from audio.sample import synthesise
+
+FORMATS = ("WAV", "FLAC", "OGG", "MP3")
+
+
+@dataclass(frozen=True)
+class Song:
+    """A file to send."""
+
+    name: str
+    content: bytes
+
+
+def songs(count: int, longest: float = 30.0, seed: int = 0) -> list[Song]:
+    """Songs of 3 seconds to `longest`, each another stretch of the sample's music at another pitch and level."""
+    chance = np.random.default_rng(seed)
+    music = synthesise()
+    made = []
+    for number in range(count):
+        seconds = float(np.exp(chance.uniform(np.log(3.0), np.log(longest)))) if longest > 3 else 3.0  # noqa: PLR2004
+        speed = chance.uniform(0.8, 1.25)
+        places = (chance.uniform(0, len(music)) + speed * np.arange(int(np.ceil(seconds * SAMPLE_RATE)))) % len(music)
+        waveform = chance.uniform(0.3, 1.0) * music[places.astype(int)]
+        kind = FORMATS[number % len(FORMATS)]
+        buffer = io.BytesIO()
+        sf.write(buffer, waveform, SAMPLE_RATE, format=kind)
+        made.append(Song(f"song-{number}.{kind.lower()}", buffer.getvalue()))
+    return made
+
+
+def mutants(originals: Sequence[Song], count: int, seed: int = 0) -> Iterator[Song]:
+    """Songs cut short, with bytes changed, blocks moved, doubled, zeroed or missing, or with another's head."""
+    chance = random.Random(seed)  # noqa: S311 (no secret)
+    for number in range(count):
+        content = bytearray(chance.choice(originals).content)
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            _mutate(content, chance, originals)
+        yield Song(f"mutant-{number}", bytes(content))
+
+
+def _mutate(content: bytearray, chance: random.Random, others: Sequence[Song]) -> None:
+    size = max(1, len(content))
+    # Heads are where formats live or die.
+    at = chance.randrange(min(size, chance.choice((16, 256, size))))
+    length = min(size - at, 2 ** chance.randrange(16))
+    match chance.randrange(7):
+        case 0:
+            del content[at:]
+        case 1:
+            for place in range(at, min(at + chance.randrange(1, 64), size)):
+                content[place : place + 1] = bytes([chance.randrange(256)])
+        case 2:
+            content[at : at + length] = bytes(length)
+        case 3:
+            del content[at : at + length]
+        case 4:
+            content[at:at] = content[at : at + length]
+        case 5:
+            content[at : at + length] = b"\xff" * length
+        case _:
+            content[: 2 ** chance.randrange(4, 12)] = chance.choice(others).content[: 2 ** chance.randrange(4, 12)]

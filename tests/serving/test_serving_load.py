@@ -1,0 +1,137 @@
+"""Load, faults and malice against a real `bentoml serve`: short forms, and with `-m slow` the long ones."""
+
+import asyncio
+import json
+import re
+import socket
+
+import httpx
+import pytest
+from serving_stand_in import sound_file, tone
+
+from benchmarks.load import broken, kill, overload, slow, steady, stop
+from benchmarks.server import FRONT, MODEL, Server
+from benchmarks.songs import songs
+
+CLOSE = 1e-4  # of probabilities, alone and in company
+REFUSED_SECONDS = 10
+TIMEOUT_MS = 60_000
+
+
+def short_and_long(short, long):
+    return pytest.mark.parametrize("size", [pytest.param(short), pytest.param(long, marks=pytest.mark.slow)])
+
+
+@pytest.fixture(scope="module")
+def music():
+    return songs(16, longest=10.0)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, served_model):
+    """A server that may be hurt."""
+    server = Server(tmp_path_factory.mktemp("own"), GENRE_MODEL=str(served_model), GENRE_MAX_WAIT="4")
+    try:
+        server.wait()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@short_and_long(300, 10_000)
+@pytest.mark.timeout(3600)
+def test_at_70_percent_of_its_capacity_nothing_fails(own, music, size):
+    seen = asyncio.run(steady(own, music, requests=size, warm=min(20, size / 50)))
+    assert seen["statuses"] == {"200": size}
+    assert seen["largest_difference"] <= CLOSE
+
+
+@short_and_long(500, 2000)
+@pytest.mark.timeout(600)
+def test_beyond_its_capacity_it_refuses_and_keeps_its_word(own, music, size):
+    seen = asyncio.run(overload(own, music, burst=size, warm=4))
+    assert set(seen["statuses"]) == {"200", "503"}
+    assert seen["statuses"]["200"] >= 32
+    assert seen["refused_without_retry_after"] == 0
+    assert seen["slowest_refusal_ms"] < REFUSED_SECONDS * 1000
+    assert seen["slowest_ms"] < TIMEOUT_MS
+    assert seen["alone_afterwards_status"] == 200
+    assert seen["alone_afterwards_ms"] < 10 * seen["alone_before_ms"] + 1000
+    assert seen["largest_difference"] <= CLOSE
+
+
+@short_and_long(12, 60)
+@pytest.mark.parametrize("service", [MODEL, FRONT])
+def test_a_killed_worker_is_replaced_and_nothing_is_answered_wrongly(own, music, service, size):
+    seen = asyncio.run(kill(own, music, service, seconds=size))
+    # In-flight requests of a killed front break off; the model's are asked again, or told to come back.
+    assert set(seen["statuses"]) <= {"200", "503", "0"}
+    assert seen["statuses"]["200"] > size
+    assert seen["largest_difference"] <= CLOSE
+    assert seen["answered_again_after_s"] < 20
+    assert (seen["last_failure_after_s"] or 0) < 20
+    assert seen["workers_afterwards"] == {MODEL: 1, FRONT: 2}
+
+
+@short_and_long(300, 5000)
+@pytest.mark.timeout(3600)
+def test_broken_files_are_refused_or_judged_and_memory_stays(own, music, size):
+    seen = asyncio.run(broken(own, music, count=size, seed=size))
+    assert set(seen["statuses"]) <= {"200", "400", "413", "422"}
+    assert {"200", "400"} <= set(seen["statuses"])
+    assert sum(seen["statuses"].values()) >= size
+    assert set(seen["good_afterwards"]["statuses"]) == {"200"}
+    before, after = seen["memory_mb"]
+    assert after < before + 150
+
+
+@short_and_long(3, 30)
+def test_slow_clients_and_those_who_leave_harm_nobody(own, music, size):
+    seen = asyncio.run(slow(own, music, tormentors=10, seconds=size))
+    assert set(seen["amid"]["statuses"]) == {"200"}
+    assert seen["amid"]["p50_ms"] < 5 * seen["before"]["p50_ms"] + 100
+    assert seen["amid"]["largest_difference"] <= CLOSE
+
+
+def test_told_to_stop_it_answers_what_it_has_received(tmp_path, served_model, music):
+    server = Server(tmp_path, GENRE_MODEL=str(served_model))
+    server.wait()
+    # One upload that never ends is given up after some seconds, and holds nobody up for longer.
+    with socket.create_connection(("127.0.0.1", server.port)) as dripping:
+        dripping.sendall(
+            b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: 1000\r\n\r\n--b"
+        )
+        seen = asyncio.run(stop(server, music, burst=40))
+    assert seen["statuses"] == {"200": 40}
+    assert seen["exit_code"] == 0
+    assert seen["ended_after_s"] < 20
+
+
+def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):
+    with httpx.Client(base_url=own.url, timeout=60) as client:
+        assert client.post("/classify", files={"audio": sound_file(tone(4))}).status_code == 200
+        for number in range(50):
+            assert client.get(f"/no-such-{number}").status_code == 404
+        text = client.get("/metrics").text
+    for name in ("session_rows", "session_seconds", "decode_seconds", "queue_seconds"):
+        counts = re.findall(rf"^genre_{name}_count(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        assert sum(map(float, counts)) >= 1, name
+        assert f"genre_{name}_bucket" in text
+    assert "no-such" not in text
+    assert 'endpoint="/classify"' in text
+
+
+def test_one_line_of_json_for_each_request_and_no_name_in_it(own):
+    with httpx.Client(base_url=own.url, timeout=60) as client:
+        client.post("/classify", files=[("audio", ("secret.wav", sound_file(tone(7))))] * 2)
+        client.post("/classify", files={"audio": ("secret.wav", b"no music")})
+    lines = [json.loads(line) for line in own.log.read_text().splitlines() if line.startswith("{")]
+    good, bad = [line for line in lines if line["path"] == "/classify"][-2:]
+    assert (good["status"], good["files"], good["chunks"], good["audio_seconds"]) == (200, 2, 6, 14.0)
+    assert (bad["status"], bad["files"], bad["chunks"]) == (400, 1, 0)
+    assert good["bytes"] > 2 * 7 * 22050
+    for name in ("receive_ms", "queue_ms", "decode_ms", "session_ms", "total_ms"):
+        assert good[name] > 0
+    assert "secret" not in own.log.read_text()
