@@ -63,7 +63,12 @@ def run(paths: list[Path], form: str, top_k: int | None, output: Path | None, *,
         print(f"--output {output} would write over a piece of music.", file=sys.stderr)
         return WRONG_USE
     try:
-        session = GenreSession(settings.model, provider=settings.provider, threads=settings.threads)
+        session = GenreSession(
+            settings.model,
+            provider=settings.provider,
+            threads=settings.threads,
+            gpu_memory_mb=settings.gpu_memory_mb,
+        )
         if top_k is not None and top_k > len(session.info.labels):
             print(f"--top-k must be from 1 to {len(session.info.labels)}.", file=sys.stderr)
             return WRONG_USE

@@ -111,11 +111,13 @@ class Front:
 
         def read() -> tuple[Clip, float]:
             begin = perf_counter()
-            return read_clip(source, max_seconds=self.settings.max_seconds), perf_counter() - begin
+            try:
+                return read_clip(source, max_seconds=self.settings.max_seconds), perf_counter() - begin
+            except AudioError as error:
+                refusal = RequestError(STATUS_OF_AUDIO_ERROR[error.kind], str(error))
+            except SilentClipError as error:
+                refusal = RequestError(422, str(error))
+            # Not from the error: its traceback holds all that was decoded, a hundred megabytes, for some time to come.
+            raise refusal
 
-        try:
-            return await anyio.to_thread.run_sync(read, limiter=self._decoded)
-        except AudioError as error:
-            raise RequestError(STATUS_OF_AUDIO_ERROR[error.kind], str(error)) from error
-        except SilentClipError as error:
-            raise RequestError(422, str(error)) from error
+        return await anyio.to_thread.run_sync(read, limiter=self._decoded)

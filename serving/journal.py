@@ -42,7 +42,8 @@ class Record:
 
 
 def make_logger() -> logging.Logger:
-    """A logger whose lines are what is logged and nothing else."""
+    """A logger whose lines are what is logged and nothing else; it speaks for the parser of bodies as well."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     logger = logging.getLogger("genre.requests")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stdout)

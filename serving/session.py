@@ -24,7 +24,12 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 # TF32 keeps 10 bits and would raise a noise floor inside the features' 80 dB range. The default convolution search
 # times every algorithm anew for each batch size, hundreds of milliseconds each.
-CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+# Memory is taken as it is asked for: doubled each time, as it is by default, it would soon meet its limit.
+CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
 FATAL = 4  # of ONNX Runtime's log levels
 # What one session run may add to a sum of ten float32 probabilities.
 SUM_TOLERANCE = 1e-3
@@ -59,15 +64,28 @@ class ModelInfo(BaseModel):
 class GenreSession:
     """A loaded graph: chunks in, log-probabilities and embeddings out."""
 
-    def __init__(self, model: Path, *, provider: Literal["auto", "cuda", "cpu"] = "auto", threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        provider: Literal["auto", "cuda", "cpu"] = "auto",
+        threads: int = 0,
+        gpu_memory_mb: int = 4096,
+    ) -> None:
         """Load the graph on the best provider allowed.
+
+        Args:
+            model: the ONNX file.
+            provider: auto takes CUDA where it works, else the CPU.
+            threads: of the CPU; 0 leaves them to ONNX Runtime.
+            gpu_memory_mb: MiB that the session may take of a GPU.
 
         Raises:
             ModelError: no such file, no valid graph, metadata missing, or provider "cuda" without a working GPU.
         """
         if not model.is_file():
             raise ModelError(f"There is no model file at {model}: train and export one, or set GENRE_MODEL.")
-        self._session = _open_session(model, provider, threads)
+        self._session = _open_session(model, provider, threads, gpu_memory_mb)
         self.info = _read_info(model, self._session)
 
     def run(self, chunks: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -98,7 +116,7 @@ class GenreSession:
             raise ModelError("The model's output on a test clip is not a probability for each label: export it again.")
 
 
-def _open_session(model: Path, provider: str, threads: int) -> "onnxruntime.InferenceSession":
+def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) -> "onnxruntime.InferenceSession":
     """A session on CUDA or, where that is allowed and CUDA does not work, on the CPU."""
     import onnxruntime  # noqa: PLC0415 (only the process that runs the graph should load it)
 
@@ -111,7 +129,7 @@ def _open_session(model: Path, provider: str, threads: int) -> "onnxruntime.Infe
         if CUDA not in onnxruntime.get_available_providers():
             why_not = "this onnxruntime is built without it"
         elif driver:
-            session, why_not = _try_cuda(model, options)
+            session, why_not = _try_cuda(model, options, gpu_memory_mb)
         if session:
             return session
         if provider == "cuda":
@@ -132,7 +150,9 @@ def _has_nvidia_driver() -> bool:
     return True
 
 
-def _try_cuda(model: Path, options: "onnxruntime.SessionOptions") -> tuple["onnxruntime.InferenceSession | None", str]:
+def _try_cuda(
+    model: Path, options: "onnxruntime.SessionOptions", memory_mb: int
+) -> tuple["onnxruntime.InferenceSession | None", str]:
     """A session on CUDA, or None and why not."""
     import onnxruntime  # noqa: PLC0415
 
@@ -140,7 +160,8 @@ def _try_cuda(model: Path, options: "onnxruntime.SessionOptions") -> tuple["onnx
     try:
         with contextlib.redirect_stdout(printed):
             onnxruntime.preload_dlls()  # the CUDA and cuDNN libraries that pip installed
-        session = onnxruntime.InferenceSession(model, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
+        cuda = (CUDA, {**CUDA_OPTIONS, "gpu_mem_limit": str(memory_mb * 2**20)})
+        session = onnxruntime.InferenceSession(model, options, providers=[cuda, CPU])
     except Exception as error:  # noqa: BLE001 (a GPU that fails raises a dozen types)
         return None, _reason(error)
     # Falling back to the CPU is silent in ONNX Runtime; the list of providers tells.

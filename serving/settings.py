@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     """The ONNX file to serve."""
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     """auto takes CUDA where it works and the CPU where not; cuda makes a GPU that does not work an error."""
+    gpu_memory_mb: int = Field(default=4096, ge=256)
+    """Most memory of the GPU that the session may take, in MiB; what CUDA itself needs comes on top."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of one session run; 0 leaves it to ONNX Runtime (one per physical core)."""
     workers: int = Field(default=max(2, min(8, (os.cpu_count() or 2) // 2)), ge=1)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.clip import read_clip
-from serving.session import GenreSession
+from serving.session import CUDA, GenreSession
 from serving.settings import SAMPLE_CLIP, Settings
 
 
@@ -16,9 +16,21 @@ def checked_session(settings: Settings, provider: Literal["auto", "cuda", "cpu"]
     Raises:
         ModelError: the model cannot be served; the message is one sentence.
     """
-    session = GenreSession(settings.model, provider=provider, threads=settings.threads)
-    session.check(_sample_chunks(session.info.chunk_samples))
+    session = GenreSession(
+        settings.model, provider=provider, threads=settings.threads, gpu_memory_mb=settings.gpu_memory_mb
+    )
+    chunks = _sample_chunks(session.info.chunk_samples)
+    session.check(chunks)
+    if session.info.provider == CUDA:
+        # Kernels are chosen and memory is taken when a size first comes, which is slow there, and on a CPU is not.
+        for size in batch_sizes(settings.max_batch_size):
+            session.run(np.resize(chunks, (size, chunks.shape[1])))
     return session
+
+
+def batch_sizes(largest: int) -> list[int]:
+    """Powers of two up to the largest batch, and that."""
+    return [2**power for power in range(largest.bit_length()) if 2**power < largest] + [largest]
 
 
 def check_session(settings: Settings) -> None:

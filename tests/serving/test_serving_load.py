@@ -6,7 +6,9 @@ import re
 import socket
 
 import httpx
+import numpy as np
 import pytest
+import soundfile
 from serving_stand_in import sound_file, tone
 
 from benchmarks.load import broken, kill, overload, slow, steady, stop
@@ -84,6 +86,22 @@ def test_broken_files_are_refused_or_judged_and_memory_stays(own, music, size):
     assert set(seen["good_afterwards"]["statuses"]) == {"200"}
     before, after = seen["memory_mb"]
     assert after < before + 150
+
+
+def test_what_is_refused_after_long_decoding_is_not_kept(own, tmp_path):
+    """A FLAC that does not tell its length is decoded up to the limit of 20 minutes, a hundred megabytes."""
+    path = tmp_path / "endless.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
+        for _ in range(21):
+            file.write(np.zeros(60 * 8000, dtype=np.int16))
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the number of samples, 36 bits of the first block
+    content[22:26] = bytes(4)
+    with httpx.Client(base_url=own.url, timeout=60) as client:
+        before = own.memory()
+        for _ in range(8):
+            assert client.post("/classify", files={"audio": bytes(content)}).status_code == 413
+        assert own.memory() < before + 250 * 2**20
 
 
 @short_and_long(3, 30)

@@ -69,6 +69,60 @@ def test_a_missing_gpu_is_an_error_only_if_it_was_asked_for(stand_in, monkeypatc
         GenreSession(stand_in, provider="cuda")
 
 
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """A driver, and sessions on the CPU that say they are on CUDA; the providers asked for, and the rows of runs."""
+    real = onnxruntime.InferenceSession
+    asked, rows = [], []
+
+    class Pretended:
+        def __init__(self, model, options, providers):
+            asked.append(providers)
+            self.session = real(model, options, providers=["CPUExecutionProvider"])
+            self.get_modelmeta = self.session.get_modelmeta
+
+        def get_providers(self):
+            return [each[0] if isinstance(each, tuple) else each for each in asked[-1]]
+
+        def run(self, names, inputs):
+            rows.append(len(inputs["waveform"]))
+            return self.session.run(names, inputs)
+
+    monkeypatch.setattr("serving.session._has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Pretended)
+    return asked, rows
+
+
+def test_a_gpu_is_used_within_its_limits_and_warm_before_it_is_ready(stand_in, pretended_gpu):
+    asked, rows = pretended_gpu
+    session = checked_session(Settings(model=stand_in, gpu_memory_mb=300, max_batch_size=24), "auto")
+    assert session.info.provider == "CUDAExecutionProvider"
+    ((provider, options), fallback) = asked[0]
+    assert (provider, fallback) == ("CUDAExecutionProvider", "CPUExecutionProvider")
+    assert options["gpu_mem_limit"] == str(300 * 2**20)
+    assert (options["use_tf32"], options["cudnn_conv_algo_search"]) == ("0", "HEURISTIC")
+    assert rows[1:] == [1, 2, 4, 8, 16, 24]
+
+
+def test_a_gpu_that_fails_at_start_is_one_line_and_the_cpu(stand_in, pretended_gpu, monkeypatch, caplog):
+    pretended = onnxruntime.InferenceSession
+
+    class Failing(pretended):
+        def __init__(self, model, options, providers):
+            if isinstance(providers[0], tuple):
+                raise RuntimeError("[ONNXRuntimeError] : 1 : FAIL : CUDA failure 999: unknown error\nand more")  # noqa: TRY004
+            super().__init__(model, options, providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Failing)
+    assert checked_session(Settings(model=stand_in), "auto").info.provider == "CPUExecutionProvider"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "unknown error" in caplog.text
+    with pytest.raises(ModelError, match="CUDA failure 999"):
+        checked_session(Settings(model=stand_in), "cuda")
+
+
 @pytest.mark.gpu
 def test_cuda_gives_what_the_cpu_gives(served_model):
     chunks = np.stack([tone(3, hertz) for hertz in (110, 220, 440, 880, 1760)])
