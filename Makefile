@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 .PHONY: serve test test-slow check format clean
 
 serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
-	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
+	BENTOML_DO_NOT_TRACK=true $(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
 	$(BIN)/python -m pytest

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.quiet import mute_libraries
+
 if TYPE_CHECKING:  # the rest is imported late, so that --help answers at once
     from serving.session import GenreSession
     from serving.settings import Settings
@@ -131,6 +133,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and must not end the run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    mute_libraries()
     try:
         sys.exit(run(**vars(args)))
     except KeyboardInterrupt:

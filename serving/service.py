@@ -30,6 +30,7 @@ from serving.front import Front, Output
 from serving.journal import Record
 from serving.metrics import session_rows, session_seconds, tell_model
 from serving.processes import keep_alive, keep_connections, on_stop, wait_for_others
+from serving.quiet import mute_libraries
 from serving.routes import FrontMiddleware, KnownPaths, make_routes
 from serving.session import ModelError, ModelInfo
 from serving.settings import read_settings
@@ -159,6 +160,7 @@ class FrontService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application of a worker, which is about to start its server."""
+        mute_libraries()
         keep_connections()
         return KnownPaths(super().to_asgi(is_main))
 
