@@ -168,6 +168,40 @@ async def run_all(server: Server, args: argparse.Namespace) -> dict[str, Figures
     return results
 
 
+def table(results: dict[str, Figures]) -> str:
+    """The results as the Markdown table of docs/serving.md."""
+    steady, over, files, slow = (results[name] for name in ("steady", "overload", "broken files", "slow clients"))
+    killed = {name: results[f"{name} killed"] for name in ("model", "front")}
+    most = f"{steady['largest_difference']:.0e}"
+    rows = {
+        f"{steady['requests']} requests at random times, {steady['rate']} a second, 70 % of its capacity, "
+        "over 64 connections": f"{_statuses(steady)}; half within {steady['p50_ms']:.0f} ms, 99 % within "
+        f"{steady['p99_ms']:.0f}; probabilities differ from those given alone by {most} at most",
+        f"{over['requests']} requests at once": f"{_statuses(over)}; the slowest answer after "
+        f"{over['slowest_ms'] / 1000:.1f} s, the slowest refusal after {over['slowest_refusal_ms'] / 1000:.1f} s; one "
+        f"alone takes {over['alone_before_ms']:.0f} ms before, {over['alone_afterwards_ms']:.0f} ms right afterwards",
+    }
+    for name, each in killed.items():
+        rows[f"a process of the {name} killed amid {each['requests']} requests of 8 clients"] = (
+            f"{_statuses(each)}; for {each['longest_without_answer_s']:.1f} s no answer"
+        )
+    rows[f"{files['requests']} broken files"] = (
+        f"{_statuses(files)}; the processes hold {files['memory_mb'][0]} MiB after a tenth of them, "
+        f"{files['memory_mb'][1]} MiB after all"
+    )
+    rows["20 clients that send a byte a second, and 20 that leave in the middle, over and over"] = (
+        f"another one's requests take {slow['amid']['p50_ms']:.0f} ms instead of {slow['before']['p50_ms']:.0f}; "
+        f"{_statuses(slow['amid'])}"
+    )
+    rows["SIGTERM amid 40 requests"] = f"{_statuses(results['stop'])}; ended after {results['stop']['ended_after_s']} s"
+    return "\n".join(["| what | came of it |", "|---|---|", *(f"| {what} | {came} |" for what, came in rows.items())])
+
+
+def _statuses(some: Figures) -> str:
+    names = {"0": "broken connection"}
+    return ", ".join(f"{count} x {names.get(status, status)}" for status, count in some["statuses"].items())
+
+
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m benchmarks.load`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
@@ -192,6 +226,7 @@ def main() -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     about = machine("bentoml", "onnxruntime-gpu", "onnxruntime", "soundfile")
     args.output.write_text(json.dumps({**results, "machine": about}, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{table(results)}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import bentoml
 import numpy as np
 import numpy.typing as npt
 from _bentoml_sdk import Service
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from bentoml.exceptions import BentoMLException
 
 from serving.admission import STOPPING_GRACE
@@ -41,8 +42,8 @@ FloatArray = npt.NDArray[np.float32]
 
 logger = logging.getLogger("bentoml.genre")
 settings = read_settings()
-# How BentoML says that a call waited or ran too long.
 QUIET: Any = {"access": {"enabled": False}}  # the front writes a line of its own for each request
+# How BentoML says that a call waited or ran too long.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 
@@ -156,13 +157,16 @@ class RemoteModel:
 
 
 class FrontService(Service[Any]):
-    """A service that knows its addresses before BentoML counts them."""
+    """A service that knows its addresses before BentoML counts them, and keeps its own time."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The application of a worker, which is about to start its server."""
         mute_libraries()
         keep_connections()
-        return KnownPaths(super().to_asgi(is_main))
+        app = super().to_asgi(is_main)
+        # BentoML's timer holds some kilobytes of every request until its time is up, long after it was answered.
+        app.user_middleware = [each for each in app.user_middleware if each.cls is not TimeoutMiddleware]
+        return KnownPaths(app)
 
 
 front = Front(RemoteModel(), settings)
@@ -172,8 +176,6 @@ front = Front(RemoteModel(), settings)
     name="genre_classifier",
     service_class=FrontService,
     workers=settings.workers,
-    # The routes give up before this and say so; it is for what hangs elsewhere.
-    traffic={"timeout": settings.upload_timeout + settings.timeout + 10},
     logging=QUIET,
 )
 class GenreClassifier:

@@ -9,6 +9,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from benchmarks.load import table
+from serving.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 NAMES = {"train": "train", "valid": "validation", "test": "test"}
 
@@ -120,3 +123,23 @@ def test_the_readme_s_answer_is_the_answer():
     assert promised["model"]["version"] == given["model"]["version"]
     assert promised["probabilities"] == pytest.approx(given["probabilities"], abs=1e-3)
     assert len(promised["segments"]) == len(given["segments"])
+
+
+def test_every_setting_stands_in_the_manual_with_its_default():
+    manual = (ROOT / "docs" / "serving.md").read_text()
+    for name, field in Settings.model_fields.items():
+        row = re.search(rf"^\| `GENRE_{name.upper()}` \| ([^|]*) \|", manual, re.MULTILINE)
+        assert row, name
+        if name not in {"model", "workers"}:  # which depend on where it runs
+            assert row[1] == str(field.default)
+
+
+def test_the_load_was_borne_as_said():
+    results = json.loads((ROOT / "benchmarks" / "results" / "load.json").read_text())
+    assert table(results) in (ROOT / "docs" / "serving.md").read_text()
+
+
+def test_every_test_that_the_manual_names_is_there():
+    manual = (ROOT / "docs" / "serving.md").read_text()
+    for file, name in re.findall(r"(test_\w+\.py)(?:::(\w+))?", manual):
+        assert f"def {name or 'test_'}" in (ROOT / "tests" / "serving" / file).read_text()
