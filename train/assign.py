@@ -15,8 +15,8 @@ from train.splits import FAULT_FILTERED, PARTS, Split, random_chunks, read_split
 USUAL_FOLDS = 5  # where one split by artist is asked for: three fifths train, one chooses, one tests
 EXCERPT = 0.1  # weight of a clip that is shorter than a chunk, where folds are made equal
 LEAKS = (
-    "WARNING: random-chunk puts chunks of one recording on both sides. Its accuracy says how well recordings are "
-    "recognised, not genres; it is here to compare with what others report."
+    "WARNING: {} puts chunks of one recording on both sides. Its accuracy says how well recordings are recognised, not "
+    "genres; it is here to compare with what others report."
 )
 
 
@@ -29,6 +29,8 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
     if config.split not in {"artist", "random-chunk"}:
         split = read_split(FAULT_FILTERED if config.split == "fault-filtered" else Path(config.split))
         listed = {clip for clip, _ in split.parts}
+        if split.divides:
+            print(LEAKS.format(config.title), file=sys.stderr)
         clips, waveforms = _decode([clip for clip in found if clip.name in listed], len(found), config)
         split = split.of({clip.name for clip in found})
         return clips, waveforms, [without_copies(split, clips, waveforms) if split.whole else split]
@@ -36,7 +38,7 @@ def decode_and_split(found: Sequence[Clip], config: SplitConfig) -> tuple[list[C
     # Of a clip that is shorter than a chunk, nothing is scored.
     scored = [len(chunk_starts(len(each))) if len(each) >= CHUNK_SAMPLES else 0 for each in waveforms]
     if config.split == "random-chunk":
-        print(LEAKS, file=sys.stderr)
+        print(LEAKS.format("random-chunk"), file=sys.stderr)
         chunks = [(clip.name, number) for clip, count in zip(clips, scored, strict=True) for number in range(count)]
         return clips, waveforms, [random_chunks(chunks, config.split_seed)]
     duplicates = find_duplicates(waveforms)

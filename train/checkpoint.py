@@ -1,6 +1,7 @@
 """One dict in one file: weights, what they were trained on, and what they reach."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except Exception as error:  # of a file that is anything at all, unpickling raises anything at all
         raise TrainingError(f"{path} is not a checkpoint of this network.") from error
     raise TrainingError(f"{path} is a checkpoint that holds impossible values.")
+
+
+def check_settings(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Sees that the checkpoint at a path was trained with the settings of here, so that training may go on from it.
+
+    Raises:
+        TrainingError: it was not; the message names those that differ.
+    """
+    if other := [name for name in here if there.get(name) != here[name]]:
+        raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")

@@ -40,8 +40,8 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
     if split != "fault-filtered" and not Path(split).is_file():
         raise TrainingError(f"There is no split {split}: it is fault-filtered, or the split.csv of a run.")
     parts = read_split(FAULT_FILTERED if split == "fault-filtered" else Path(split))
-    if not parts.whole:
-        print(LEAKS, file=sys.stderr)
+    if parts.divides:
+        print(LEAKS.format(Path(split).name), file=sys.stderr)
     found = find_clips(data)
     if judge.split_sha256 != parts.of({clip.name for clip in found}).sha256():
         print(OTHER_SPLIT.format(checkpoint), file=sys.stderr)

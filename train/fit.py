@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from train import parallel
 from train.augment import mask, mix
-from train.checkpoint import Checkpoint, load_checkpoint
+from train.checkpoint import Checkpoint, check_settings, load_checkpoint
 from train.config import Config
 from train.errors import TrainingError
 from train.inputs import Inputs
@@ -212,8 +212,7 @@ class Fit:
             raise TrainingError(f"{path} holds no state of an optimiser to go on from.")
         here = asdict(self.config) | {"precision": str(self.precision), "processes": parallel.size()}
         there = checkpoint.config | {name: checkpoint.resume.get(name) for name in ("precision", "processes")}
-        if other := [name for name in here if there.get(name) != here[name]]:
-            raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")
+        check_settings(path, there, here)
         if checkpoint.labels != self.labels or checkpoint.split_sha256 != self.facts.get("split_sha256", ""):
             raise TrainingError(f"{path} was trained on other clips, or another split of them; give it those to go on.")
         network = checkpoint.network()

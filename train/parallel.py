@@ -1,6 +1,10 @@
 """Several processes that train as one, as `torchrun` starts them; without it, one."""
 
 import os
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +26,8 @@ def join(kind: str) -> torch.device:
     """
     if not dist.is_torchelastic_launched():
         return torch.device(kind)
+    if int(os.environ["RANK"]):
+        _hush()
     if kind == "cpu":
         dist.init_process_group("gloo")
         return torch.device(kind)
@@ -32,6 +38,12 @@ def join(kind: str) -> torch.device:
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", device_id=device)
     return device
+
+
+def _hush() -> None:
+    """The first process speaks for all; of another, only what ends it unexpectedly is heard."""
+    sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (until the end)
+    sys.excepthook = partial(traceback.print_exception, file=sys.__stderr__)
 
 
 def leave() -> None:

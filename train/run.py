@@ -13,7 +13,7 @@ import torch
 from train import parallel
 from train.assign import decode_and_split
 from train.augment import Crops
-from train.checkpoint import load_checkpoint
+from train.checkpoint import check_settings, load_checkpoint
 from train.config import Config, SplitConfig
 from train.data import Chunks, find_clips
 from train.errors import TrainingError
@@ -85,11 +85,8 @@ def check_begun(folders: Sequence[Path], config: Config, *, resume: bool, folds:
         raise TrainingError(f"{begun[0].parent} holds a run already; --resume goes on with it, or name another folder.")
     if resume and not begun and not folds:
         raise TrainingError(f"There is no checkpoint {folders[0] / 'last.ckpt'}.")
-    here = asdict(config)
     for path in begun:
-        there = load_checkpoint(path).config
-        if other := [name for name in here if there.get(name) != here[name]]:
-            raise TrainingError(f"{path} was trained with another {' and '.join(other)}; give it the same to go on.")
+        check_settings(path, load_checkpoint(path).config, asdict(config))
 
 
 def last_checkpoints(folder: Path) -> list[Path]:

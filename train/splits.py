@@ -58,6 +58,14 @@ class Split:
         """Whether no clip is divided, so that crops may lie anywhere in it."""
         return all(chunk is None for _, chunk in self.parts)
 
+    @property
+    def divides(self) -> bool:
+        """Whether chunks of one clip lie on both sides of the split, and it leaks."""
+        sides: dict[str, set[Part]] = {}
+        for (clip, _), part in self.parts.items():
+            sides.setdefault(clip, set()).add(part)
+        return any(len(parts) > 1 for parts in sides.values())
+
     def table(self) -> str:
         """CSV text, sorted: what `read_split` reads, and what is hashed. A column `chunk` only where one is needed."""
         text = io.StringIO()
@@ -79,6 +87,7 @@ def read_split(path: Path) -> Split:
         TrainingError: the file is not such a table, or names a clip or a chunk twice.
     """
     parts: dict[tuple[str, int | None], Part] = {}
+    divided: set[str] = set()
     try:
         # Spreadsheets write a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -86,9 +95,12 @@ def read_split(path: Path) -> Split:
                 key = row["clip"], int(row["chunk"]) if row.get("chunk") else None
                 if row["split"] not in PARTS:
                     raise TrainingError(f"{path} holds the split {row['split']!r}; there are train, valid and test.")
-                if key in parts or (key[0], None) in parts:
+                whole = (key[0], None)
+                if key in parts or whole in parts or (key == whole and key[0] in divided):
                     raise TrainingError(f"{path} names the clip {key[0]} twice.")
                 parts[key] = PARTS[row["split"]]
+                if key != whole:
+                    divided.add(key[0])
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise TrainingError(f"{path} is not a table with the columns clip and split.") from error
     return Split(parts)

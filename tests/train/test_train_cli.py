@@ -284,6 +284,11 @@ def test_random_chunks_are_trained_with_a_warning(folder, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["train"]["chunks"] + metrics["valid"]["chunks"] + metrics["test"]["chunks"] == 54
     assert "random-chunk" in load_checkpoint(tmp_path / "best.ckpt").trained_on
+    words = ["--checkpoint", tmp_path / "best.ckpt", "--data", folder, "--split", tmp_path / "split.csv"]
+    command = [sys.executable, "-m", "train.evaluate", *map(str, [*words, "--output", tmp_path / "scored"])]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "WARNING: split.csv puts chunks of one recording on both sides" in ended.stderr
 
 
 def test_evaluate_warns_of_clips_that_may_have_been_trained_on(trained, folder, tmp_path):

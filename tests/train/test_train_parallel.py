@@ -40,6 +40,7 @@ def test_torchrun_writes_one_run(folder, tmp_path):
     ended = subprocess.run([*TORCHRUN, *map(str, words)], capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("Judged by validation") == 1
+    assert ended.stdout.count("decoding them") == 1
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["tracks"] == 6
     checkpoint = load_checkpoint(tmp_path / "run" / "best.ckpt")
     assert len(checkpoint.history) == 2

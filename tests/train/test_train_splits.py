@@ -51,6 +51,8 @@ def test_a_split_can_be_given_back(tmp_path, parts):
     ("table", "says"),
     [
         ("clip,split\na,train\na,test\n", "names the clip a twice"),
+        ("clip,chunk,split\na,,train\na,1,test\n", "names the clip a twice"),
+        ("clip,chunk,split\na,1,train\na,,test\n", "names the clip a twice"),
         ("clip,split\na,training\n", "holds the split 'training'"),
         ("name,part\na,train\n", "is not a table"),
     ],
@@ -175,3 +177,9 @@ def test_of_a_recording_in_three_parts_the_last_stays(capsys):
     left = without_copies(split, named, waveforms)
     assert left.parts == {("end", None): "test", ("other", None): "train"}
     assert "left out: first, the same recording as end, which is for test" in capsys.readouterr().out
+
+
+def test_only_a_split_that_divides_recordings_leaks():
+    assert not Split({("a", None): "train", ("b", None): "test"}).divides
+    assert not Split({("a", 0): "train", ("a", 1): "train", ("b", 0): "test"}).divides
+    assert Split({("a", 0): "train", ("a", 1): "test"}).divides
