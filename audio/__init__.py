@@ -9,7 +9,7 @@ from audio.chunks import (
     chunk_starts,
     cut_chunks,
 )
-from audio.decode import Audio, decode
+from audio.decode import Audio, declared_seconds, decode
 from audio.errors import AudioError
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "AudioError",
     "chunk_starts",
     "cut_chunks",
+    "declared_seconds",
     "decode",
 ]

@@ -17,7 +17,7 @@ from audio.chunks import SAMPLE_RATE
 from audio.errors import AudioError
 from audio.track import BreaksOffError, Track
 
-__all__ = ["Audio", "AudioError", "decode"]
+__all__ = ["Audio", "AudioError", "declared_seconds", "decode"]
 
 MIN_RATE, MAX_RATE = 4_000, 768_000  # Hz; music lies between, and a lower rate would grow too much when resampled
 
@@ -49,6 +49,16 @@ def decode(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_seconds: fl
             file.seek(0)
             track = stack.enter_context(ffmpeg.open_track(file))
         return _read(track, math.inf if max_seconds is None else max_seconds)
+
+
+def declared_seconds(file: BinaryIO) -> float | None:
+    """How long a seekable file says it plays, within a millisecond or so; None where only decoding would tell."""
+    file.seek(0)
+    try:
+        with sndfile.open_track(_Nameless(file)) as track:
+            return track.seconds
+    except AudioError:
+        return None
 
 
 class _Nameless:

@@ -206,7 +206,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m benchmarks.load`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000, help="of the steady load")
-    parser.add_argument("--burst", type=int, default=1000, help="requests at once of the overload")
+    parser.add_argument("--burst", type=int, default=3000, help="requests at once of the overload")
     parser.add_argument("--broken", type=int, default=5000, help="broken files")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write")
     return parser.parse_args(argv)

@@ -5,19 +5,18 @@ Each front process judges for itself, by what it has in hand and by how fast it 
 
 import asyncio
 import math
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 
+from audio import declared_seconds
 from serving.errors import RETRY_AFTER, RequestError
 
-# Of a file not decoded yet, its size tells how long it plays, roughly: losslessly coded music has about 100 kB a
-# second, the rest 16. A wrong guess matters little, for speed is measured in the same seconds.
-LOSSLESS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b".snd", b"caff")
-LOSSLESS_BYTES, LOSSY_BYTES = 100_000, 16_000
+# A guess is corrected when the file is decoded. Of music whose header does not tell how long it is, a second has about
+# so many bytes; and at least so many, else the header lies, or there is little in it.
+USUAL_BYTES, LEAST_BYTES = 16_000, 4_000
 FIRST_SPEED = 200.0  # seconds of music a second, of one core, until there is a measurement
-LEAST_SPEED = 10.0  # whatever was measured: a flood of broken files takes time and gets nothing done
+LEAST_SPEED = 10.0  # whatever was measured
 MEMORY = 10.0  # busy seconds after which a measurement counts for a third
 STOPPING_GRACE = 5.0  # seconds that an upload under way has when the service is being stopped
 
@@ -25,28 +24,31 @@ STOPPING_GRACE = 5.0  # seconds that an upload under way has when the service is
 class Admission:
     """The work in hand, in seconds of music, and the bytes of the requests that it came with."""
 
-    def __init__(self, *, max_wait: float, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, max_wait: float, max_bytes: int) -> None:
         """Begin with nothing in hand.
 
         Args:
             max_wait: seconds that a request may wait for those before it.
             max_bytes: what all requests together may hold in memory and temporary files.
-            clock: the time in seconds.
         """
         self._max_wait = max_wait
         self._max_bytes = max_bytes
-        self._clock = clock
         self._bytes = 0
-        self._work = 0.0
+        self._works: set[Work] = set()
         self._done, self._busy = FIRST_SPEED * MEMORY, MEMORY  # seconds of music, and those they took; both fade
-        self._since = clock()
+        self._until = -math.inf  # the end of the time that is counted as busy
         self._uploads: set[asyncio.Timeout] = set()
         self._stopping = False
 
     @property
+    def speed(self) -> float:
+        """Seconds of music judged in a second."""
+        return max(self._done / self._busy, LEAST_SPEED)
+
+    @property
     def wait(self) -> float:
         """Seconds until what is in hand will be done."""
-        return self._work / max(self._done / self._busy, LEAST_SPEED)
+        return sum(work.seconds for work in self._works) / self.speed
 
     def check(self) -> None:
         """See whether there is room for one more.
@@ -58,28 +60,30 @@ class Admission:
             self._refuse()
 
     @contextmanager
-    def admit(self, work: float) -> Iterator[None]:
-        """Hold work while it is done.
+    def admit(self, seconds: Sequence[float]) -> Iterator[list["Work"]]:
+        """Hold the work of files until all are done.
 
         Args:
-            work: seconds of music, as `estimate` tells them.
+            seconds: of music in each, as `estimate` tells them.
 
         Raises:
             RequestError: 503, there is too much in hand.
         """
         self.check()
-        self._pass_time()
-        self._work += work
+        works = [Work(each) for each in seconds]
+        self._works.update(works)
         try:
-            yield
-        except BaseException:
-            self._pass_time()
-            raise
-        else:
-            self._pass_time()
-            self._done += work  # of what was refused or given up, nothing can be learnt
+            yield works
         finally:
-            self._work -= work
+            self._works.difference_update(works)
+
+    def learn(self, seconds: float, begin: float, end: float) -> None:
+        """Count music that was judged, from a begin to an end on `time.perf_counter`; shared time counts once."""
+        took = max(0.0, end - max(begin, self._until))
+        fade = math.exp(-took / MEMORY)
+        self._done = self._done * fade + seconds
+        self._busy = self._busy * fade + took
+        self._until = max(self._until, end)
 
     @contextmanager
     def receive(self) -> Iterator["Received"]:
@@ -127,20 +131,19 @@ class Admission:
         for deadline in self._uploads:
             deadline.reschedule(min(deadline.when() or last, last))
 
-    def _pass_time(self) -> None:
-        """Count the time since the last call, if there was work in it."""
-        now = self._clock()
-        if self._work > 0:
-            elapsed = now - self._since
-            fade = math.exp(-elapsed / MEMORY)
-            self._done *= fade
-            self._busy = self._busy * fade + elapsed
-        self._since = now
-
     def _refuse(self) -> None:
         seconds = max(1, math.ceil(min(self.wait, self._max_wait) / 2))  # by then half of it is done
         sentence = "The service is at its capacity: try again later."
         raise RequestError(503, sentence, {"Retry-After": str(seconds)})
+
+
+class Work:
+    """A file in hand."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with a guess."""
+        self.seconds = seconds
+        """Of music that is still to be judged; who does it corrects it as it goes."""
 
 
 class Received:
@@ -158,9 +161,8 @@ class Received:
 
 
 def estimate(file: BinaryIO, max_seconds: float) -> float:
-    """About how many seconds of music a file holds, by its size and its first bytes; left at its start."""
-    file.seek(0)
-    start = file.read(4)
+    """About how many seconds of music a file holds, by its header and its size; left at its start."""
+    declared = declared_seconds(file)
     size = file.seek(0, 2)
     file.seek(0)
-    return min(size / (LOSSLESS_BYTES if start in LOSSLESS else LOSSY_BYTES), max_seconds)
+    return min(size / USUAL_BYTES if declared is None else min(declared, size / LEAST_BYTES), max_seconds)

@@ -1,5 +1,6 @@
 """Files in, answers out: decodes here, asks the model, and judges here."""
 
+import asyncio
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO, NamedTuple, Protocol
@@ -9,12 +10,13 @@ import anyio.to_thread
 import numpy as np
 import numpy.typing as npt
 
-from audio import AudioError
-from serving.admission import Admission
+from audio import CHUNK_SECONDS, AudioError
+from serving.admission import Admission, Work
 from serving.clip import Clip, SilentClipError, read_clip
 from serving.errors import RequestError
 from serving.journal import Record
 from serving.metrics import decode_seconds, queue_seconds
+from serving.room import Room
 from serving.session import ModelInfo
 from serving.settings import Settings
 from serving.upload import MIB
@@ -26,9 +28,10 @@ STATUS_OF_AUDIO_ERROR = {"undecodable": 400, "too_long": 413, "too_short": 422}
 # Of each front process. Files decoded at a time: soundfile and soxr release the interpreter, and the event loop must
 # keep its turn.
 DECODED = 2
-# Files decoded or judged at a time: enough to fill the session's batches, few enough that the longest fit in memory.
-JUDGED = 16
+HELD = 3  # decoded files of the longest kind in memory, or more of shorter ones
+ASKED = 2  # batches at the model, or on their way; those of a client that has left meanwhile are judged for nothing
 UPLOADS_HELD = 4  # bodies of the largest size, or more of smaller ones
+LEAST_UPLOADS_MB = 256
 
 
 class Output(NamedTuple):
@@ -48,6 +51,9 @@ class Model(Protocol):
     async def info(self) -> ModelInfo:
         """What the graph says about itself."""
 
+    async def is_ready(self) -> bool:
+        """Whether it can be asked."""
+
     async def run(self, chunks: FloatArray) -> Output:
         """Judge chunks (batch, 66150).
 
@@ -65,46 +71,64 @@ class Front:
         self.settings = settings
         self.admission = Admission(
             max_wait=min(settings.max_wait, settings.timeout / 2),  # the guess may be wrong by half
-            max_bytes=UPLOADS_HELD * settings.max_upload_mb * MIB,
+            max_bytes=max(UPLOADS_HELD * settings.max_upload_mb, LEAST_UPLOADS_MB) * MIB,
         )
         self._decoded = anyio.CapacityLimiter(DECODED)
-        self._judged = anyio.CapacityLimiter(JUDGED)
+        self._held = Room(HELD * settings.max_seconds)
+        self._asked = Room(ASKED * settings.max_batch_size)
 
-    async def classify(self, source: Path | BinaryIO, wish: Wish, record: Record) -> Verdict:
+    async def classify(self, source: Path | BinaryIO, wish: Wish, record: Record, work: Work | None = None) -> Verdict:
         """The verdict on one file.
+
+        Args:
+            source: the file; it is read until this ends.
+            wish: how the verdict is wanted.
+            record: what its figures are added to.
+            work: what was admitted; corrected as it goes.
 
         Raises:
             RequestError: the file or the model refuses, with the status that says which.
         """
-        clip, output = await self._judge(source, record)
+        clip, output = await self._judge(source, record, work)
         return decide(clip, output.log_probs, await self.model.info(), wish)
 
-    async def embed(self, source: Path | BinaryIO, record: Record) -> Embedding:
-        """The embedding of one file; raises as classify does."""
-        clip, output = await self._judge(source, record)
+    async def embed(self, source: Path | BinaryIO, record: Record, work: Work | None = None) -> Embedding:
+        """The embedding of one file; takes and raises what classify does."""
+        clip, output = await self._judge(source, record, work)
         return embed(clip, output.embedding, await self.model.info())
 
-    async def _judge(self, source: Path | BinaryIO, record: Record) -> tuple[Clip, Output]:
+    async def _judge(self, source: Path | BinaryIO, record: Record, work: Work | None) -> tuple[Clip, Output]:
+        work = work or Work(self.settings.max_seconds)
         begin = perf_counter()
-        async with self._judged:
-            clip, decoding = await self._read(source)
-            record.audio_seconds += clip.duration
-            record.chunks += len(clip.chunks)
-            # A long clip asks for a batch at a time, so that short ones need not wait for the whole of it.
-            size = self.settings.max_batch_size
-            parts = [await self.model.run(clip.chunks[at : at + size]) for at in range(0, len(clip.chunks), size)]
-        seconds = sum(part.seconds for part in parts)
-        queueing = perf_counter() - begin - decoding - seconds
+        try:
+            async with self._held.take(work.seconds):
+                clip, decoding = await self._read(source)
+                record.audio_seconds += clip.duration
+                record.chunks += len(clip.chunks)
+                work.seconds = CHUNK_SECONDS * len(clip.chunks)
+                output = await self._ask(clip.chunks, work)
+        finally:
+            work.seconds = 0.0
+        queueing = perf_counter() - begin - decoding - output.seconds
         decode_seconds().observe(decoding)
         queue_seconds().observe(queueing)
         record.decode_ms += decoding * 1000
-        record.session_ms += seconds * 1000
+        record.session_ms += output.seconds * 1000
         record.queue_ms += queueing * 1000
-        return clip, Output(
-            np.concatenate([part.log_probs for part in parts]),
-            np.concatenate([part.embedding for part in parts]),
-            seconds,
-        )
+        return clip, output
+
+    async def _ask(self, chunks: FloatArray, work: Work) -> Output:
+        """Ask for a batch of a long clip at a time, so that short ones need not wait for the whole of it."""
+        size = self.settings.max_batch_size
+        outputs = []
+        for part in (chunks[at : at + size] for at in range(0, len(chunks), size)):
+            async with self._asked.take(len(part)):
+                begin = perf_counter()
+                outputs.append(await self.model.run(part))
+                self.admission.learn(CHUNK_SECONDS * len(part), begin, perf_counter())
+            work.seconds -= CHUNK_SECONDS * len(part)
+        log_probs, embedding, seconds = zip(*outputs, strict=True)
+        return Output(np.concatenate(log_probs), np.concatenate(embedding), sum(seconds))
 
     async def _read(self, source: Path | BinaryIO) -> tuple[Clip, float]:
         """A clip, and the seconds it took to decode and cut it."""
@@ -120,4 +144,11 @@ class Front:
             # Not from the error: its traceback holds all that was decoded, a hundred megabytes, for some time to come.
             raise refusal
 
-        return await anyio.to_thread.run_sync(read, limiter=self._decoded)
+        reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoded))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and it still reads the file, which the caller is about to close.
+            await asyncio.wait([reading])
+            reading.exception()  # which nobody is told
+            raise

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import uvicorn
 from circus.arbiter import Arbiter
+from circus.sighandler import SysHandler
 from circus.watcher import Watcher
 
 LOOK_EVERY = 1.0  # seconds
@@ -29,6 +30,8 @@ def keep_alive() -> None:
     """
     _override(Arbiter, check_delay=LOOK_EVERY)
     _override(Watcher, respawn=True)
+    # A reload on SIGHUP, the arbiter's own idea, would load nothing new, and wait for workers that wait for each other.
+    SysHandler.handle_hup = lambda _: None
 
 
 def keep_connections() -> None:

@@ -10,28 +10,29 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+import anyio.to_thread
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.admission import estimate
+from serving.admission import Work, estimate
 from serving.errors import RETRY_AFTER, RequestError
 from serving.front import Front
-from serving.journal import Record, make_logger
+from serving.journal import CLOSED_BY_CLIENT, Record, make_logger
 from serving.openapi import describe
 from serving.upload import MAX_FILES, read_upload
 from serving.verdict import Wish
 
 logger = logging.getLogger("bentoml.genre")
 
-BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
-OUR_PATHS = frozenset({"/", "/model", "/classify", "/embed", "/docs.json"})
+BENTOML_PATHS = frozenset({"/livez", "/healthz", "/metrics", "/schema.json"})
+OUR_PATHS = frozenset({"/", "/model", "/classify", "/embed", "/docs.json", "/readyz"})
 NO_PATH = "/-"  # what all other addresses are called in metrics and log
 PAGE = Path(__file__).with_name("page.html")
 # The page needs nothing from another host, and the browser shall hold it to that.
@@ -42,6 +43,9 @@ PAGE_HEADERS = {
 }
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
 CLIENTS_LIMITS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
+
+T = TypeVar("T")
+Judge = Callable[[BinaryIO, Wish, Record, Work], Awaitable[BaseModel]]
 
 
 class FrontMiddleware:
@@ -100,6 +104,11 @@ def make_routes(front: Front) -> Starlette:
         limits = front.settings.model_dump(include=CLIENTS_LIMITS) | {"max_files": MAX_FILES}
         return JSONResponse({**info.model_dump(mode="json"), "limits": limits})
 
+    async def readyz(_: Request) -> Response:
+        if not await front.model.is_ready():
+            raise RequestError(503, "The model is not ready: try again in a moment.", RETRY_AFTER)
+        return PlainTextResponse("\n")
+
     async def docs(_: Request) -> Response:
         return JSONResponse(describe(await front.model.info()))
 
@@ -107,13 +116,14 @@ def make_routes(front: Front) -> Starlette:
         return await _answer(request, front, front.classify)
 
     async def embed(request: Request) -> Response:
-        return await _answer(request, front, lambda file, _, record: front.embed(file, record))
+        return await _answer(request, front, lambda file, _, record, work: front.embed(file, record, work))
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/model", model),
             Route("/docs.json", docs),
+            Route("/readyz", readyz),
             Route("/classify", classify, methods=["POST"]),
             Route("/embed", embed, methods=["POST"]),
         ],
@@ -126,9 +136,7 @@ def make_routes(front: Front) -> Starlette:
     )
 
 
-async def _answer(
-    request: Request, front: Front, judge: Callable[[BinaryIO, Wish, Record], Awaitable[BaseModel]]
-) -> Response:
+async def _answer(request: Request, front: Front, judge: Judge) -> Response:
     """Judge each file of a request: one is answered by its answer or error, several by a list of them in order."""
     settings = front.settings
     record: Record = request.state.record
@@ -142,32 +150,68 @@ async def _answer(
         seconds=settings.upload_timeout,
         labels=labels,
     ) as upload:
+        seconds = await anyio.to_thread.run_sync(
+            lambda: [estimate(file, settings.max_seconds) for file in upload.files]
+        )
         record.receive_ms = (perf_counter() - begin) * 1000
         record.bytes = upload.bytes
         record.files = len(upload.files)
-        work = sum(estimate(file, settings.max_seconds) for file in upload.files)
-        with front.admission.admit(work):
-            try:
-                async with asyncio.timeout(settings.timeout):
-                    answers = [judge(file, upload.wish, record) for file in upload.files]
-                    if len(answers) == 1:
-                        return JSONResponse((await answers[0]).model_dump(mode="json"))
-                    return JSONResponse(await asyncio.gather(*(_answer_or_error(answer) for answer in answers)))
-            except TimeoutError:
-                raise RequestError(
-                    503, "The service is too busy to answer in time: try again later.", RETRY_AFTER
-                ) from None
+        with front.admission.admit(seconds) as works:
+            deadline = asyncio.get_running_loop().time() + settings.timeout
+            answers = [
+                _in_time(judge(file, upload.wish, record, work), deadline)
+                for file, work in zip(upload.files, works, strict=True)
+            ]
+            answer = answers[0] if len(answers) == 1 else asyncio.gather(*map(_answer_or_error, answers))
+            return JSONResponse(await _while_connected(request, answer))
 
 
-async def _answer_or_error(answer: Awaitable[BaseModel]) -> dict[str, Any]:
+async def _in_time(answer: Awaitable[BaseModel], deadline: float) -> dict[str, Any]:
+    """One answer, by a deadline of the event loop's clock.
+
+    Raises:
+        RequestError: 503, it is too late.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            return (await answer).model_dump(mode="json")
+    except TimeoutError:
+        sentence = "The service is too busy to answer in time: try again later."
+        raise RequestError(503, sentence, RETRY_AFTER) from None
+
+
+async def _answer_or_error(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     """One of several answers, or its error in its place."""
     try:
-        return (await answer).model_dump(mode="json")
+        return await answer
     except RequestError as error:
         return {"error": str(error), "status": error.status}
     except Exception:
         logger.exception("A file of several failed.")
         return {"error": UNEXPECTED, "status": 500}
+
+
+async def _while_connected(request: Request, answer: Awaitable[T]) -> T:
+    """An answer, unless the client leaves before: then what it asked for is dropped.
+
+    Raises:
+        ClientDisconnect: it has left.
+    """
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(leave())
+    try:
+        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ClientDisconnect
+        return await answering
+    finally:
+        answering.cancel()
+        leaving.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)
 
 
 def _refuse(_: Request, error: Exception) -> Response:
@@ -185,7 +229,7 @@ def _no_route(request: Request, error: Exception) -> Response:
 
 
 def _nobody_listens(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "The connection was closed before the request was complete."}, 400)
+    return JSONResponse({"error": "The connection was closed before the request was answered."}, CLOSED_BY_CLIENT)
 
 
 def _failed(_: Request, __: Exception) -> Response:

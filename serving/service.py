@@ -22,6 +22,7 @@ import bentoml
 import numpy as np
 import numpy.typing as npt
 from _bentoml_sdk import Service
+from bentoml._internal.marshal.dispatcher import Optimizer
 from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from bentoml.exceptions import BentoMLException
 
@@ -43,12 +44,27 @@ FloatArray = npt.NDArray[np.float32]
 logger = logging.getLogger("bentoml.genre")
 settings = read_settings()
 QUIET: Any = {"access": {"enabled": False}}  # the front writes a line of its own for each request
+READY_SECONDS = 5
 # How BentoML says that a call waited or ran too long.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 
+class ModelService(Service[Any]):
+    """A service whose calls are joined to those that wait with them, and wait for no others."""
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        """The application of a worker."""
+        # By what it guesses from the calls of late, BentoML would hold one back in case others come (after a busy
+        # minute for most of a second, though it be alone), and drop those that it thinks cannot be in time. While the
+        # session runs, enough gather to fill the next run; and who is admitted is in time.
+        for guess in ("wait", "o_a", "o_b"):
+            setattr(Optimizer, guess, property(lambda _: 0.0, lambda *_: None))
+        return super().to_asgi(is_main)
+
+
 @bentoml.service(
     name="genre_model",
+    service_class=ModelService,
     workers=1,  # one process owns the session, so that every request's chunks can share its runs
     traffic={"timeout": settings.timeout},
     logging=QUIET,
@@ -86,8 +102,8 @@ class GenreModel:
     @bentoml.api(
         batchable=True,
         max_batch_size=settings.max_batch_size,
-        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503. Who asks
-        # has given up by then; how long it waits for others to join, BentoML learns from how long runs take.
+        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503; who asks
+        # has given up by then.
         max_latency_ms=int(settings.timeout * 1000),
     )
     def run(self, chunks: FloatArray) -> FloatArray:
@@ -137,15 +153,22 @@ class RemoteModel:
 
     async def _call(self, name: str, *args: Any) -> Any:
         try:
-            return await self._try(name, *args)
-        except aiohttp.ClientConnectionError:
-            # The model's process has died, and another is on its way, or a connection was closed as it was taken up.
-            # Either way nothing was answered, and asking again harms nobody; once, lest a clip kill them all.
-            self._info = None
-        try:
-            return await self._try(name, *args)
+            try:
+                return await self._try(name, *args)
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+                # The model's process has died, and another is on its way, or a connection was closed as it was taken
+                # up. Either way nothing was answered, and asking again harms nobody; once, lest a clip kill them all.
+                self._info = None
+                return await self._try(name, *args)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RequestError(503, "The model is being restarted: try again in a moment.", RETRY_AFTER) from error
+
+    async def is_ready(self) -> bool:
+        """Whether it can be asked; no, if it does not say within some seconds."""
+        try:
+            return bool(await bentoml.get_current_service().model.is_ready(READY_SECONDS))
+        except (BentoMLException, aiohttp.ClientError, TimeoutError):
+            return False
 
     async def _try(self, name: str, *args: Any) -> Any:
         try:

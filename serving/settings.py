@@ -31,13 +31,13 @@ class Settings(BaseSettings):
     """Most chunks in one session run, whichever requests they come from."""
     max_upload_mb: int = Field(default=256, ge=1)
     """Largest request body in MiB; 256 is a 20-minute WAV at CD quality and some."""
-    max_seconds: float = Field(default=1200.0, gt=0)
+    max_seconds: float = Field(default=1200.0, gt=0, allow_inf_nan=False)
     """Longest audio of one file."""
-    upload_timeout: float = Field(default=300.0, gt=0)
+    upload_timeout: float = Field(default=300.0, ge=1, allow_inf_nan=False)
     """Seconds a client may take to send its files."""
-    timeout: float = Field(default=60.0, gt=0)
+    timeout: float = Field(default=60.0, ge=1, allow_inf_nan=False)
     """Seconds to judge what was sent, waiting included; then the answer is 503."""
-    max_wait: float = Field(default=15.0, gt=0)
+    max_wait: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds that a request may have to wait for those before it; where it would be more, it is refused at once."""
 
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
+import httpx
 import numpy as np
 import pytest
 from serving_stand_in import CHUNK, sound_file, tone
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from audio import AudioError
 from serving.admission import Admission
 from serving.errors import RequestError
 from serving.front import Front, Output
@@ -30,6 +33,9 @@ class LocalModel:
 
     async def info(self):
         return self.session.info
+
+    async def is_ready(self):
+        return not self.failure
 
     async def run(self, chunks):
         self.calls.append(len(chunks))
@@ -173,7 +179,7 @@ def test_an_answer_that_does_not_come_is_given_up(model):
         async def run(self, chunks):  # noqa: ARG002
             await asyncio.sleep(60)
 
-    response = TestClient(application(Sleeping(model.session), timeout=0.5)).post("/classify", files=[song()])
+    response = TestClient(application(Sleeping(model.session), timeout=1)).post("/classify", files=[song()])
     assert "try again" in refused(response, 503)
     assert response.headers["retry-after"]
 
@@ -214,6 +220,78 @@ def test_a_busy_model_is_told_with_retry_after(web, model):
     refused(response, 503)
     assert response.headers["retry-after"] == "1"
     assert [answer["status"] for answer in web.post("/classify", files=[song(), song()]).json()] == [503, 503]
+
+
+def test_readiness_is_the_model_s(web, model):
+    assert web.get("/readyz").status_code == 200
+    model.failure = RequestError(503, "Not now.")
+    refused(web.get("/readyz"), 503)
+
+
+def test_of_several_files_those_are_answered_that_were_in_time(model):
+    class Slow(LocalModel):
+        async def run(self, chunks):
+            await asyncio.sleep(0 if len(chunks) == 1 else 60)
+            return await super().run(chunks)
+
+    files = [song(content=sound_file(tone(3))), song(), song(content=sound_file(tone(3)))]
+    answers = TestClient(application(Slow(model.session), timeout=1)).post("/classify", files=files).json()
+    assert [answer.get("status") for answer in answers] == [None, 503, None]
+
+
+def test_a_file_is_not_closed_under_its_decoder(model, monkeypatch):
+    """A thread cannot be cancelled: what it reads stays open until it has done."""
+    seen = []
+
+    def slow(source, *, max_seconds):
+        time.sleep(1.5)
+        seen.append(source.closed)
+        raise AudioError("It was not to be.", "undecodable")
+
+    monkeypatch.setattr("serving.front.read_clip", slow)
+    refused(TestClient(application(model, timeout=1)).post("/classify", files=[song()]), 503)
+    assert seen == [False]
+
+
+def test_who_leaves_is_not_judged_for_long(model):
+    """Its place is free as soon as it is gone."""
+    judging, gone = asyncio.Event(), asyncio.Event()
+
+    class Slow(LocalModel):
+        async def run(self, chunks):  # noqa: ARG002
+            judging.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                gone.set()
+
+    async def scene():
+        request = httpx.Request("POST", "http://x/classify", files=[song()])
+        messages = [{"type": "http.request", "body": request.read(), "more_body": False}]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/classify",
+            "query_string": b"",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
+        }
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            await judging.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        sent = []
+        async with asyncio.timeout(10):
+            await application(Slow(model.session))(scope, receive, send)
+        assert gone.is_set()
+        assert sent[0]["status"] == 499
+
+    asyncio.run(scene())
 
 
 def test_the_unexpected_is_a_plain_sentence_and_logged(web, model, caplog):
