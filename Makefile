@@ -7,8 +7,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 .PHONY: serve test test-slow check format clean
 
+serve: export BENTOML_DO_NOT_TRACK = true
 serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
-	BENTOML_DO_NOT_TRACK=true $(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
+	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
 	$(BIN)/python -m pytest
