@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import socket
 
 import httpx
@@ -125,6 +126,29 @@ def test_told_to_stop_it_answers_what_it_has_received(tmp_path, served_model, mu
     assert seen["statuses"] == {"200": 40}
     assert seen["exit_code"] == 0
     assert seen["ended_after_s"] < 20
+
+
+def test_a_model_that_hangs_is_an_error_in_time(tmp_path, served_model):
+    """And SIGHUP, which would reload the workers, does nothing."""
+    server = Server(tmp_path, GENRE_MODEL=str(served_model), GENRE_TIMEOUT="2")
+    try:
+        server.wait()
+        workers = [process.pid for name in (MODEL, FRONT) for process in server.workers(name)]
+        server.process.send_signal(signal.SIGHUP)
+        (model,) = server.workers(MODEL)
+        model.suspend()
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            refused = client.post("/classify", files={"audio": sound_file(tone(4))}), client.get("/readyz")
+        model.resume()
+        for response in refused:
+            assert (response.status_code, list(response.json())) == (503, ["error"])
+            assert response.headers["Retry-After"]
+        server.wait()
+        assert workers == [process.pid for name in (MODEL, FRONT) for process in server.workers(name)]
+        assert httpx.post(f"{server.url}/classify", files={"audio": sound_file(tone(4))}).status_code == 200
+    finally:
+        server.stop()
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):

@@ -139,3 +139,11 @@ def test_a_setting_that_cannot_be_is_named(monkeypatch):
     monkeypatch.setenv("GENRE_WORKERS", "0")
     with pytest.raises(SystemExit, match="GENRE_WORKERS='0' will not do"):
         read_settings()
+
+
+@pytest.mark.parametrize("setting", ["MAX_SECONDS=inf", "TIMEOUT=inf", "TIMEOUT=0.0005", "UPLOAD_TIMEOUT=nan"])
+def test_a_time_that_cannot_be_is_named(monkeypatch, setting):
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(f"GENRE_{name}", value)
+    with pytest.raises(SystemExit, match=f"GENRE_{name}='{value}' will not do"):
+        read_settings()
