@@ -51,10 +51,8 @@ class Client:
     async def send(self, song: Song, due: float | None = None) -> Outcome:
         """Classify a song."""
         begin = time.monotonic() if due is None else due
-        form = aiohttp.FormData()
-        form.add_field("audio", song.content, filename=song.name)
         try:
-            async with self._session.post(f"{self._url}/classify", data=form) as response:
+            async with self._session.post(f"{self._url}/classify", data=_form(song)) as response:
                 body = await response.read()
                 outcome = Outcome(begin, 0, response.status, retry_after="Retry-After" in response.headers)
         except (aiohttp.ClientError, OSError):
@@ -101,12 +99,16 @@ async def connect(url: str, songs: Sequence[Song], connections: int) -> AsyncIte
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections), timeout=timeout) as session:
         alone = {}
         for song in songs:
-            form = aiohttp.FormData()
-            form.add_field("audio", song.content, filename=song.name)
-            async with session.post(f"{url}/classify", data=form) as response:
+            async with session.post(f"{url}/classify", data=_form(song)) as response:
                 response.raise_for_status()
                 alone[song.name] = (await response.json())["probabilities"]
         yield Client(session, url, alone)
+
+
+def _form(song: Song) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("audio", song.content, filename=song.name)
+    return form
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:

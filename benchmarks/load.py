@@ -5,7 +5,6 @@ Each trial takes a server that is ready and gives figures; the tests call them i
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +16,7 @@ from benchmarks.client import Client, Outcome, connect, figures
 from benchmarks.machine import machine
 from benchmarks.server import FRONT, MODEL, Server
 from benchmarks.songs import Song, mutants, songs
+from benchmarks.timing import write_result
 
 RESULT = Path(__file__).parent / "results" / "load.json"
 WARM_CLIENTS = 16
@@ -223,9 +223,8 @@ def main() -> None:
         finally:
             if server.process.poll() is None:
                 server.stop()
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     about = machine("bentoml", "onnxruntime-gpu", "onnxruntime", "soundfile")
-    args.output.write_text(json.dumps({**results, "machine": about}, indent=2) + "\n", encoding="utf-8")
+    write_result(args.output, {**results, "machine": about})
     print(f"\n{table(results)}")
 
 

@@ -89,7 +89,7 @@ class KnownPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on, its address known or nobody's."""
-        if scope["type"] == "http" and scope["path"] not in BENTOML_PATHS | OUR_PATHS:
+        if scope["type"] in {"http", "websocket"} and scope["path"] not in BENTOML_PATHS | OUR_PATHS:
             scope = {**scope, "path": NO_PATH, "raw_path": NO_PATH.encode()}
         await self._app(scope, receive, send)
 

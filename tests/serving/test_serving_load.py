@@ -19,6 +19,12 @@ from benchmarks.songs import songs
 CLOSE = 1e-4  # of probabilities, alone and in company
 REFUSED_SECONDS = 10
 TIMEOUT_MS = 60_000
+WEBSOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
 
 
 def short_and_long(short, long):
@@ -33,7 +39,9 @@ def music():
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, served_model):
     """A server that may be hurt."""
-    server = Server(tmp_path_factory.mktemp("own"), GENRE_MODEL=str(served_model), GENRE_MAX_WAIT="4")
+    server = Server(
+        tmp_path_factory.mktemp("own"), GENRE_MODEL=str(served_model), GENRE_MAX_WAIT="4", GENRE_WORKERS="2"
+    )
     try:
         server.wait()
         yield server
@@ -156,6 +164,8 @@ def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):
         assert client.post("/classify", files={"audio": sound_file(tone(4))}).status_code == 200
         for number in range(50):
             assert client.get(f"/no-such-{number}").status_code == 404
+        # The server closes after this, so not on the connection of the others.
+        assert httpx.get(f"{own.url}/no-such-socket", headers=WEBSOCKET, timeout=60).status_code == 403
         text = client.get("/metrics").text
     for name in ("session_rows", "session_seconds", "decode_seconds", "queue_seconds"):
         counts = re.findall(rf"^genre_{name}_count(?:{{.*}})? (\S+)$", text, re.MULTILINE)
