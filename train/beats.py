@@ -17,7 +17,8 @@ START_BPM, MAX_BPM = 120.0, 320.0
 MIN_PERIOD = int(60 * SAMPLE_RATE / HOP / MAX_BPM) + 1  # 9 frames per beat, just under the fastest tempo
 TIGHTNESS = 100.0
 BLOCK = 4  # frames: no beat follows another sooner, since MIN_PERIOD / 2 rounds to 4
-MAX_BEATS = -(-FRAMES // BLOCK)  # 33
+BLOCKS = [BLOCK] * (FRAMES // BLOCK) + [FRAMES % BLOCK]  # from the chunk's end: 32 of 4 frames, and the first 2
+MAX_BEATS = len(BLOCKS)
 UNREACHABLE = -1e30  # the score of a link that may not be; finite, so that no NaN can arise
 
 
@@ -28,9 +29,15 @@ class Onsets(nn.Module):
         """Mel decibels (batch, 128, 130) to envelope (batch, 130), its first three frames zero."""
         kept = FRAMES - ONSET_DELAY
         rise = torch.relu(decibels[..., 1 : kept + 1] - decibels[..., :kept])
-        # The median of 128: the mean of the two in the middle.
-        upper = torch.topk(rise.transpose(1, 2), N_MELS // 2 + 1, dim=2).values
-        return nn.functional.pad((upper[..., -1] + upper[..., -2]) / 2.0, (ONSET_DELAY, 0))
+        # The median of 128: the mean of the two in the middle, the least of the upper 65 and the least but one. They
+        # are not asked for in order, which would take as long again.
+        upper = torch.topk(rise.transpose(1, 2), N_MELS // 2 + 1, dim=2, sorted=False).values
+        least = upper.amin(dim=2, keepdim=True)
+        is_least = upper == least
+        next_least = torch.where(is_least, torch.inf, upper).amin(dim=2)
+        least = least[..., 0]
+        next_least = torch.where(is_least.to(upper.dtype).sum(dim=2) > 1, least, next_least)
+        return nn.functional.pad((least + next_least) / 2.0, (ONSET_DELAY, 0))
 
 
 class Tempo(nn.Module):
@@ -38,10 +45,14 @@ class Tempo(nn.Module):
 
     librosa autocorrelates a window of 8 seconds around every frame, divides each autocorrelation by its value at lag
     zero and averages. Sums exchanged, the average at a lag is the sum along a diagonal of one matrix,
-    x(s) x(s') sum_t w(s - t) w(s' - t) / energy(t), which holds no window that a chunk of 130 frames cannot reach.
+    x(s) x(s') sum_t w(s - t) w(s' - t) / energy(t), which holds no window that a chunk of 130 frames cannot reach. Its
+    upper triangle is of rank three: a Hann window is w(s - t) = sum_i a_i(s) b_i(t), of 1, a cosine and a sine, and the
+    earlier of two places lies inside every window that the later lies in.
     """
 
     windows: Tensor
+    places: Tensor
+    centres: Tensor
     ramp: Tensor
     upper: Tensor
     prior: Tensor
@@ -56,9 +67,15 @@ class Tempo(nn.Module):
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * inside / AUTOCORRELATION)
         windows = np.where((inside >= 0) & (inside < AUTOCORRELATION), hann, 0.0)
         size = len(place)  # 298
+        angle = 2 * np.pi / AUTOCORRELATION
+        places = np.stack([np.ones(size), np.cos(angle * place), np.sin(angle * place)])
+        centre = np.arange(FRAMES)
+        centres = 0.5 * np.stack([np.ones(FRAMES), np.cos(angle * centre), np.sin(angle * centre)])
         lag = np.arange(MIN_PERIOD, AUTOCORRELATION)
         prior = -0.5 * np.log2(60 * SAMPLE_RATE / HOP / lag / START_BPM) ** 2
         self.register_buffer("windows", torch.from_numpy(windows).float(), persistent=False)
+        self.register_buffer("places", torch.from_numpy(places).float(), persistent=False)
+        self.register_buffer("centres", torch.from_numpy(centres).float(), persistent=False)
         self.register_buffer("ramp", torch.arange(half - 1, 0, -1).float() / half, persistent=False)
         self.register_buffer("upper", torch.ones(size, size).triu(), persistent=False)
         self.register_buffer("prior", torch.from_numpy(prior).float(), persistent=False)
@@ -71,8 +88,9 @@ class Tempo(nn.Module):
         envelope = envelope / torch.clamp(envelope.amax(dim=1, keepdim=True), min=torch.finfo(onsets.dtype).tiny)
         energy = torch.matmul(envelope * envelope, (self.windows * self.windows).T)
         weight = torch.where(energy > 0, 1.0 / torch.where(energy > 0, energy, 1.0), 0.0) / FRAMES
-        windowed = self.windows.T * weight[:, None, :]  # (batch, place, frame)
-        products = torch.matmul(windowed, self.windows) * envelope[:, :, None] * envelope[:, None, :] * self.upper
+        earlier = envelope[:, None, :] * self.places  # (batch, 3, place)
+        later = envelope[:, None, :] * torch.matmul(weight[:, None, :] * self.centres, self.windows)
+        products = torch.matmul(earlier.transpose(1, 2), later) * self.upper
         # Rows one element longer than they are turn diagonals into columns; zeros under the diagonal fill the ends.
         skewed = nn.functional.pad(products.reshape(-1, size * size), (0, size)).reshape(-1, size, size + 1)
         autocorrelation = skewed.sum(dim=1)[:, MIN_PERIOD:size]
@@ -85,19 +103,19 @@ class Beats(nn.Module):
     """Beat frames, `librosa.beat.beat_track`, as a mask over the frames of each chunk."""
 
     frame: Tensor
-    apart: Tensor
-    after: Tensor
+    block: Tensor
+    distance: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.onsets = Onsets()
         self.tempo = Tempo()
         frame = torch.arange(FRAMES)
-        distance = frame[:, None] - frame[None, :]
         self.register_buffer("frame", frame, persistent=False)
-        # What depends on two frames depends on their distance alone: it is worked out once for each, then looked up.
-        self.register_buffer("apart", distance.abs().flatten(), persistent=False)
-        self.register_buffer("after", distance.clamp(min=0).flatten(), persistent=False)
+        # Where the block of each frame begins; the first is short.
+        start = (frame - FRAMES % BLOCK).div(BLOCK, rounding_mode="floor") * BLOCK + FRAMES % BLOCK
+        self.register_buffer("block", start, persistent=False)
+        self.register_buffer("distance", torch.arange(1, FRAMES + BLOCK).double(), persistent=False)
 
     def forward(self, decibels: Tensor) -> Tensor:
         """Mel decibels (batch, 128, 130) to beats, bool (batch, 130)."""
@@ -116,33 +134,45 @@ class Beats(nn.Module):
         deviation = torch.sqrt((centred * centred).sum(dim=1, keepdim=True) / (FRAMES - 1))
         onsets = (onsets / (deviation + torch.finfo(onsets.dtype).tiny)).double()
         offset = self.frame * (32.0 / period)[:, None]
-        weight = torch.exp(-0.5 * offset * offset).index_select(1, self.apart)
-        return torch.matmul(weight.reshape(-1, FRAMES, FRAMES), onsets[:, :, None])[:, :, 0]
+        weight = torch.exp(-0.5 * offset * offset)
+        # All rows of the symmetric Toeplitz matrix are one sequence, each begun a place later: repeated, and cut into
+        # rows one shorter than it is. What stands to the right of the matrix meets zeros.
+        sequence = torch.cat([weight, weight[:, 1:].flip(1)], dim=1)
+        size = sequence.shape[1]  # 259
+        repeated = sequence[:, None, :].expand(-1, FRAMES, -1).reshape(-1, FRAMES * size)
+        toeplitz = repeated[:, : FRAMES * (size - 1)].reshape(-1, FRAMES, size - 1)
+        onsets = nn.functional.pad(onsets, (0, size - 1 - FRAMES))
+        return torch.matmul(toeplitz, onsets[:, :, None])[:, :, 0]
 
     def link(self, score: Tensor, period: Tensor) -> tuple[Tensor, Tensor]:
         """Best predecessor of every frame as a beat, -1 for none (batch, 130), and the last beat (batch,)."""
         period = period[:, None]
-        deviation = torch.log(self.frame.clamp(min=1).to(period.dtype)) - torch.log(period)
-        allowed = (self.frame >= torch.round(period / 2)) & (self.frame <= 2 * period)  # never a distance of zero
+        shortest = torch.round(period / 2)
+        deviation = torch.log(self.distance) - torch.log(period)
+        allowed = (self.distance >= shortest) & (self.distance <= 2 * period)
         cost = torch.where(allowed, -TIGHTNESS * deviation * deviation, UNREACHABLE)
-        transition = cost.index_select(1, self.after).reshape(-1, FRAMES, FRAMES)
-        total = score[:, :BLOCK]
-        bests = [torch.full_like(total, UNREACHABLE)]
-        for start in range(BLOCK, FRAMES, BLOCK):
-            stop = min(start + BLOCK, FRAMES)
-            best = (total[:, None, :] + transition[:, start:stop, :start]).amax(dim=2)
-            bests.append(best)
-            block = score[:, start:stop] + torch.where(best > UNREACHABLE / 2, best, 0.0)
-            total = torch.cat([total, block], dim=1)
-        best = torch.cat(bests, dim=1)[:, :, None]
-        # Ties go to the nearest predecessor.
-        is_best = total[:, None, :] + transition == best
-        nearest = torch.where(is_best & (best > UNREACHABLE / 2), self.frame, -1).amax(dim=2)
+        # From here on the latest frame stands first: what stands at place k lies k + 1 frames before the block, and so
+        # has the same costs for every block.
+        costs = torch.stack([cost[:, ahead : ahead + FRAMES] for ahead in reversed(range(BLOCK))], dim=1)
+        # A frame too near the first to follow another counts for itself alone.
+        alone = torch.where(self.frame < shortest, torch.zeros_like(score), UNREACHABLE)
+        *blocks, total = torch.split_with_sizes(score.flip(1), BLOCKS, dim=1)
+        *begins, _ = torch.split_with_sizes(alone.flip(1), BLOCKS, dim=1)
+        total = nn.functional.pad(total, (0, FRAMES - total.shape[1]), value=UNREACHABLE)
+        linked: list[Tensor] = []
+        for block, begin in zip(reversed(blocks), reversed(begins), strict=True):
+            candidates = total[:, None, :] + costs
+            best = torch.maximum(candidates.amax(dim=2), begin)
+            total = torch.cat([block + best, total[:, :-BLOCK]], dim=1)
+            linked.insert(0, candidates)
+        # Of equals the first, which is the nearest.
+        place = torch.cat(linked, dim=1).argmax(dim=2).flip(1)
+        nearest = self.block - 1 - nn.functional.pad(place, (FRAMES % BLOCK, 0))
         # Before the first frame of any weight no beat is linked to.
         weighty = score >= 0.01 * score.amax(dim=1, keepdim=True)
         begun = self.frame >= weighty.to(torch.int32).argmax(dim=1, keepdim=True)
-        links = torch.where(begun, nearest, -1)
-        return links, self.last_beat(total)
+        links = torch.where(begun & (self.frame >= shortest), nearest, -1)
+        return links, self.last_beat(total.flip(1))
 
     def last_beat(self, total: Tensor) -> Tensor:
         """Last local maximum of the cumulative score that reaches half their median: int64 (batch,)."""

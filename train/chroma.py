@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from audio import SAMPLE_RATE
-from train.spectrum import BINS, N_FFT, constant, spectrum_rows
+from train.spectrum import BINS, FRAMES, N_FFT, constant, spectrum_bins, spectrum_rows
 
 N_CHROMA = 12
 A0_HZ = 27.5  # four octaves below A 440, from where librosa counts octaves
+NOWHERE = 1e3  # octaves
 PITCH_HZ = (150.0, 4000.0)  # librosa.piptrack's range
 PEAK_FLOOR = 0.1  # a peak counts from this share of its frame's maximum
 TUNINGS = 100  # histogram bins of one hundredth of a semitone, from -0.5
@@ -28,10 +29,10 @@ class Tuning(nn.Module):
         inside = np.flatnonzero((frequencies >= PITCH_HZ[0]) & (frequencies < PITCH_HZ[1]))  # 14..371, an even number
         around = np.arange(inside[0] - 1, inside[-1] + 2)
         self.register_buffer("bins", torch.from_numpy(spectrum_rows()[around]), persistent=False)
-        self.register_buffer("numbers", torch.from_numpy(inside).double()[:, None], persistent=False)
+        self.register_buffer("numbers", torch.from_numpy(inside).double(), persistent=False)
 
     def forward(self, power: Tensor) -> Tensor:
-        """Power (batch, 1088, 130) to tuning (batch,) in [-0.5, 0.5), one of a hundred values."""
+        """Power (batch, 1056, 130) to tuning (batch,) in [-0.5, 0.5), one of a hundred values."""
         chunk, pitch, height = self.peaks(power)
         # Most peaks are few: what follows works on those found, in all chunks together, and not on every bin.
         batch = power.shape[0]
@@ -50,16 +51,21 @@ class Tuning(nn.Module):
         """Spectral peaks by parabolic interpolation, `librosa.piptrack`: their chunk, pitch in Hz and height."""
         floor = PEAK_FLOOR * power.amax(dim=1, keepdim=True)
         around = power.index_select(1, self.bins)
-        below, here, above = around[:, :-2], around[:, 1:-1], around[:, 2:]
-        # A neighbour under the floor counts as zero for librosa, which changes nothing: `here` is above the floor.
-        is_peak = (here > floor) & (here > below) & (here >= above)
-        chunk, row, frame = is_peak.nonzero().unbind(1)
-        below, here, above = below[chunk, row, frame], here[chunk, row, frame], above[chunk, row, frame]
+        rises = around[:, 1:] > around[:, :-1]
+        # A neighbour under the floor counts as zero for librosa, which changes nothing: the peak is above the floor.
+        is_peak = (around[:, 1:-1] > floor) & rises[:, :-1] & ~rises[:, 1:]
+        # As one row of numbers: a peak has one place, by which its neighbours are fetched.
+        found = is_peak.flatten().nonzero()[:, 0]
+        rows = is_peak.shape[1]
+        chunk, row, frame = found // (rows * FRAMES), found // FRAMES % rows, found % FRAMES
+        place = (chunk * (rows + 2) + row) * FRAMES + frame
+        values = around.flatten()
+        below, here, above = values[place], values[place + FRAMES], values[place + 2 * FRAMES]
         curvature = above + below - 2.0 * here
         slope = (above - below) / 2.0
         inside = slope.abs() < curvature.abs()
         shift = torch.where(inside, -slope / torch.where(inside, curvature, 1.0), 0.0)
-        pitch = (self.numbers[row, 0] + shift) * (SAMPLE_RATE / N_FFT)
+        pitch = (self.numbers[row] + shift) * (SAMPLE_RATE / N_FFT)
         return chunk, pitch.to(power.dtype), here + 0.5 * slope * shift
 
 
@@ -83,7 +89,6 @@ def median_by_chunk(values: Tensor, chunk: Tensor, count: Tensor) -> Tensor:
 class Chroma(nn.Module):
     """Chroma vectors, `librosa.feature.chroma_stft(S=power, tuning=tuning)`."""
 
-    bins: Tensor
     semitones: Tensor
     spread: Tensor
     octaves: Tensor
@@ -98,20 +103,23 @@ class Chroma(nn.Module):
         semitones = semitones[:BINS]
         # Chroma counts from C, octaves from A: three semitones apart.
         classes = (np.arange(N_CHROMA) + 3) % N_CHROMA
-        self.register_buffer("bins", torch.from_numpy(spectrum_rows()), persistent=False)
-        self.register_buffer("semitones", constant(semitones[None, :] - classes[:, None]), persistent=False)
-        self.register_buffer("spread", constant(-2.0 / width**2), persistent=False)
-        self.register_buffer("octaves", constant(semitones / N_CHROMA - OCTAVE_CENTRE), persistent=False)
+        octaves = semitones / N_CHROMA - OCTAVE_CENTRE
+        # In the order of the power spectrum's rows; one that repeats a bin weighs nothing, so many octaves away.
+        bins = spectrum_bins()
+        octaves = np.where(np.isin(np.arange(len(bins)), spectrum_rows()), octaves[bins], NOWHERE)
+        self.register_buffer("semitones", constant(semitones[bins] - classes[:, None]), persistent=False)
+        self.register_buffer("spread", constant(-2.0 / width[bins] ** 2), persistent=False)
+        self.register_buffer("octaves", constant(octaves), persistent=False)
 
     def forward(self, power: Tensor, tuning: Tensor) -> Tensor:
-        """Power (batch, 1088, 130) and tuning (batch,) to chroma (batch, 12, 130), each frame's maximum 1."""
-        raw = torch.matmul(self.filters(tuning), power.index_select(1, self.bins))
+        """Power (batch, 1056, 130) and tuning (batch,) to chroma (batch, 12, 130), each frame's maximum 1."""
+        raw = torch.matmul(self.filters(tuning), power)
         loudest = raw.amax(dim=1, keepdim=True)
         # As in librosa, a frame under the least normal float is left as it is.
         return raw / torch.where(loudest < torch.finfo(raw.dtype).tiny, 1.0, loudest)
 
     def filters(self, tuning: Tensor) -> Tensor:
-        """Filter bank `librosa.filters.chroma(tuning=tuning)` of each chunk: (batch,) to (batch, 12, 1025)."""
+        """Filter bank `librosa.filters.chroma(tuning=tuning)` of each chunk: (batch,) to (batch, 12, 1056)."""
         distance = self.semitones - tuning[:, None, None]
         distance = distance + 6.0 - 12.0 * torch.floor((distance + 6.0) / 12.0) - 6.0
         bumps = torch.exp(self.spread * distance * distance)

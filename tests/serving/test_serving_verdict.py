@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from serving_stand_in import CHUNK, RATE, sound_file, tone
 
-from serving.clip import Clip, SilentClipError, read_clip
+from audio import chunk_starts, cut_chunks
+from serving.clip import Clip, SilentClipError
 from serving.session import ModelInfo
 from serving.verdict import Wish, decide, embed
 
@@ -18,10 +19,9 @@ def clip_of(segments, *, audible=None, samples=None, warning=None):
     if samples:
         starts[-1] = samples - CHUNK
     return Clip(
-        chunks=np.zeros((0, CHUNK), np.float32),
+        samples=samples or segments * CHUNK,
         starts=starts,
         audible=audible or [True] * segments,
-        duration=(samples or segments * CHUNK) / RATE,
         warning=warning,
     )
 
@@ -109,20 +109,39 @@ def test_an_embedding_is_the_mean_of_the_segments():
     assert answer.duration == 6.0
 
 
+def read(path, size=64):
+    clip = Clip()
+    return clip, list(clip.read(path, max_seconds=60, size=size))
+
+
 def test_reading_a_clip_leaves_the_silent_chunks_out(tmp_path):
     music, silence = tone(3), np.zeros(CHUNK, np.float32)
     path = tmp_path / "clip.wav"
     path.write_bytes(sound_file(np.concatenate([silence, music, silence + 0.0009]), subtype="FLOAT"))
-    clip = read_clip(path, max_seconds=60)
+    clip, (batch,) = read(path)
     assert clip.audible == [False, True, False]
     assert clip.starts == [0, CHUNK, 2 * CHUNK]
-    np.testing.assert_array_equal(clip.chunks, music[None])
+    np.testing.assert_array_equal(batch, music[None])
     path.write_bytes(sound_file(silence))
     with pytest.raises(SilentClipError, match="silent"):
-        read_clip(path, max_seconds=60)
+        read(path)
+
+
+@pytest.mark.parametrize("samples", [CHUNK, 8 * CHUNK, 8 * CHUNK + 22049, 8 * CHUNK + 22050, 9 * CHUNK - 1])
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_batches_hold_the_chunks_that_audio_cuts(tmp_path, samples, size):
+    path = tmp_path / "clip.wav"
+    noise = np.random.default_rng(0).uniform(-1, 1, samples).astype(np.float32)
+    path.write_bytes(sound_file(noise, subtype="FLOAT"))
+    clip, batches = read(path, size)
+    np.testing.assert_array_equal(np.concatenate(batches), cut_chunks(noise))
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+    assert clip.starts == chunk_starts(samples)
+    assert clip.audible == [True] * len(clip.starts)
+    assert clip.duration == samples / RATE
 
 
 def test_minus_60_dbfs_is_audible(tmp_path):
     path = tmp_path / "quiet.wav"
     path.write_bytes(sound_file(np.full(CHUNK, 0.0010001, np.float32), subtype="FLOAT"))
-    assert read_clip(path, max_seconds=60).audible == [True]
+    assert read(path)[0].audible == [True]
