@@ -9,7 +9,7 @@ from audio.chunks import (
     chunk_starts,
     cut_chunks,
 )
-from audio.decode import Audio, declared_seconds, decode
+from audio.decode import Audio, Stream, declared_seconds, decode
 from audio.errors import AudioError
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SILENT_BELOW",
     "Audio",
     "AudioError",
+    "Stream",
     "chunk_starts",
     "cut_chunks",
     "declared_seconds",

@@ -1,6 +1,8 @@
 """Files in, answers out: decodes here, asks the model, and judges here."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO, NamedTuple, Protocol
@@ -12,13 +14,13 @@ import numpy.typing as npt
 
 from audio import CHUNK_SECONDS, AudioError
 from serving.admission import Admission, Work
-from serving.clip import Clip, SilentClipError, read_clip
+from serving.clip import Clip, SilentClipError
 from serving.errors import RequestError
 from serving.journal import Record
 from serving.metrics import decode_seconds, queue_seconds
 from serving.room import Room
 from serving.session import ModelInfo
-from serving.settings import Settings
+from serving.settings import SAMPLE_CLIP, Settings
 from serving.upload import MIB
 from serving.verdict import Embedding, Verdict, Wish, decide, embed
 
@@ -28,8 +30,11 @@ STATUS_OF_AUDIO_ERROR = {"undecodable": 400, "too_long": 413, "too_short": 422}
 # Of each front process. Files decoded at a time: soundfile and soxr release the interpreter, and the event loop must
 # keep its turn.
 DECODED = 2
-HELD = 3  # decoded files of the longest kind in memory, or more of shorter ones
+PART = 32  # chunks asked for in one call: a minute and a half, most clips as a whole
+PARTS_HELD = 3  # of a file: one being decoded, one that waits, and one at the model
+HELD = 1024  # chunks in memory, 260 MiB
 ASKED = 2  # batches at the model, or on their way; those of a client that has left meanwhile are judged for nothing
+LOOK_AGAIN = 0.05  # seconds
 UPLOADS_HELD = 4  # bodies of the largest size, or more of smaller ones
 LEAST_UPLOADS_MB = 256
 
@@ -74,8 +79,24 @@ class Front:
             max_bytes=max(UPLOADS_HELD * settings.max_upload_mb, LEAST_UPLOADS_MB) * MIB,
         )
         self._decoded = anyio.CapacityLimiter(DECODED)
-        self._held = Room(HELD * settings.max_seconds)
+        self._held = Room(HELD)
         self._asked = Room(ASKED * settings.max_batch_size)
+        self._warming: asyncio.Task[None] | None = None
+
+    def warm_up(self) -> None:
+        """Begin to judge the clip that ships, so that the first request finds all loaded and connected."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def is_ready(self) -> bool:
+        """Whether it has warmed up, and the model can be asked."""
+        return (self._warming is None or self._warming.done()) and await self.model.is_ready()
+
+    async def _warm_up(self) -> None:
+        while not await self.model.is_ready():  # noqa: ASYNC110 (nothing here tells of another process)
+            await asyncio.sleep(LOOK_AGAIN)
+        if SAMPLE_CLIP.is_file():
+            with suppress(RequestError):  # it serves to warm up, and nothing else
+                await self.classify(SAMPLE_CLIP, Wish(), Record("", ""))
 
     async def classify(self, source: Path | BinaryIO, wish: Wish, record: Record, work: Work | None = None) -> Verdict:
         """The verdict on one file.
@@ -99,49 +120,72 @@ class Front:
 
     async def _judge(self, source: Path | BinaryIO, record: Record, work: Work | None) -> tuple[Clip, Output]:
         work = work or Work(self.settings.max_seconds)
-        begin = perf_counter()
+        clip = Clip()
+        size = min(PART, self.settings.max_batch_size)
+        batches = clip.read(source, max_seconds=self.settings.max_seconds, size=size)
         try:
-            async with self._held.take(work.seconds):
-                clip, decoding = await self._read(source)
-                record.audio_seconds += clip.duration
-                record.chunks += len(clip.chunks)
-                work.seconds = CHUNK_SECONDS * len(clip.chunks)
-                output = await self._ask(clip.chunks, work)
+            async with self._held.take(PARTS_HELD * size):
+                output = await self._ask(batches, work, record)
         finally:
             work.seconds = 0.0
-        queueing = perf_counter() - begin - decoding - output.seconds
+            batches.close()
+        record.audio_seconds += clip.duration
+        record.chunks += sum(clip.audible)
+        return clip, output
+
+    async def _ask(self, batches: Generator[FloatArray], work: Work, record: Record) -> Output:
+        """Ask for a part while the next is decoded."""
+        answers: list[tuple[Output, float]] = []
+        asked: asyncio.Task[tuple[Output, float]] | None = None
+        decoding = queueing = 0.0
+        try:
+            while True:
+                begin = perf_counter()
+                batch, seconds = await self._decode(batches)
+                decoding += seconds
+                queueing += perf_counter() - begin - seconds
+                if asked:
+                    answers.append(await asked)
+                if batch is None:
+                    break
+                asked = asyncio.create_task(self._run(batch, work))
+        finally:
+            if asked:
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+        outputs, waits = zip(*answers, strict=True)
+        log_probs, embedding, runs = zip(*outputs, strict=True)
+        queueing += sum(waits)
         decode_seconds().observe(decoding)
         queue_seconds().observe(queueing)
         record.decode_ms += decoding * 1000
-        record.session_ms += output.seconds * 1000
+        record.session_ms += sum(runs) * 1000
         record.queue_ms += queueing * 1000
-        return clip, output
+        return Output(np.concatenate(log_probs), np.concatenate(embedding), sum(runs))
 
-    async def _ask(self, chunks: FloatArray, work: Work) -> Output:
-        """Ask for a batch of a long clip at a time, so that short ones need not wait for the whole of it."""
-        size = self.settings.max_batch_size
-        outputs = []
-        for part in (chunks[at : at + size] for at in range(0, len(chunks), size)):
-            async with self._asked.take(len(part)):
-                begin = perf_counter()
-                outputs.append(await self.model.run(part))
-                self.admission.learn(CHUNK_SECONDS * len(part), begin, perf_counter())
-            work.seconds -= CHUNK_SECONDS * len(part)
-        log_probs, embedding, seconds = zip(*outputs, strict=True)
-        return Output(np.concatenate(log_probs), np.concatenate(embedding), sum(seconds))
+    async def _run(self, chunks: FloatArray, work: Work) -> tuple[Output, float]:
+        """What the model says of a part, and the seconds that passed before and after its session run."""
+        begin = perf_counter()
+        async with self._asked.take(len(chunks)):
+            taken = perf_counter()
+            output = await self.model.run(chunks)
+            end = perf_counter()
+            self.admission.learn(CHUNK_SECONDS * len(chunks), taken, end)
+        work.seconds = max(0.0, work.seconds - CHUNK_SECONDS * len(chunks))
+        return output, end - begin - output.seconds
 
-    async def _read(self, source: Path | BinaryIO) -> tuple[Clip, float]:
-        """A clip, and the seconds it took to decode and cut it."""
+    async def _decode(self, batches: Generator[FloatArray]) -> tuple[FloatArray | None, float]:
+        """The next part of a clip, None after the last, and the seconds it took to decode."""
 
-        def read() -> tuple[Clip, float]:
+        def read() -> tuple[FloatArray | None, float]:
             begin = perf_counter()
             try:
-                return read_clip(source, max_seconds=self.settings.max_seconds), perf_counter() - begin
+                return next(batches, None), perf_counter() - begin
             except AudioError as error:
                 refusal = RequestError(STATUS_OF_AUDIO_ERROR[error.kind], str(error))
             except SilentClipError as error:
                 refusal = RequestError(422, str(error))
-            # Not from the error: its traceback holds all that was decoded, a hundred megabytes, for some time to come.
+            # Not from the error: its traceback holds what was decoded for some time to come.
             raise refusal
 
         reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoded))

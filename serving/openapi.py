@@ -74,6 +74,8 @@ def describe(info: ModelInfo) -> dict[str, Any]:
                 )
             },
             "/": {"get": _given("page", "The page to drop files on", "text/html", {"type": "string"})},
+            "/page.css": {"get": _given("page_css", "The page's looks", "text/css", {"type": "string"})},
+            "/page.js": {"get": _given("page_js", "The page's behaviour", "text/javascript", {"type": "string"})},
             "/docs.json": {"get": _given("docs", "This description", "application/json", {"type": "object"})},
             "/livez": {"get": _given("livez", "Whether the service lives", "text/plain", {"type": "string"})},
             "/readyz": {"get": _given("readyz", "Whether the model can be asked", "text/plain", {"type": "string"})},

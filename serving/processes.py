@@ -5,6 +5,7 @@ BentoML's arbiter starts the workers of both services, looks every ten seconds w
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from time import monotonic, sleep
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import Any
 import psutil
 import uvicorn
 from circus.arbiter import Arbiter
+from circus.exc import ConflictError
 from circus.sighandler import SysHandler
 from circus.watcher import Watcher
 
@@ -30,6 +32,14 @@ def keep_alive() -> None:
     """
     _override(Arbiter, check_delay=LOOK_EVERY)
     _override(Watcher, respawn=True)
+    manage = Arbiter.manage_watchers
+
+    def manage_unless_busy(arbiter: Arbiter) -> Any:
+        # While it stops them, which takes longer than it takes to look again.
+        with suppress(ConflictError):
+            return manage(arbiter)
+
+    Arbiter.manage_watchers = manage_unless_busy
     # A reload on SIGHUP, the arbiter's own idea, would load nothing new, and wait for workers that wait for each other.
     SysHandler.handle_hup = lambda _: None
 

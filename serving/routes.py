@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,14 +32,22 @@ from serving.verdict import Wish
 logger = logging.getLogger("bentoml.genre")
 
 BENTOML_PATHS = frozenset({"/livez", "/healthz", "/metrics", "/schema.json"})
-OUR_PATHS = frozenset({"/", "/model", "/classify", "/embed", "/docs.json", "/readyz"})
+PAGE = Path(__file__).with_name("page")
+PAGE_FILES = {  # by their addresses, with their media types
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+OUR_PATHS = frozenset({"/model", "/classify", "/embed", "/docs.json", "/readyz", *PAGE_FILES})
 NO_PATH = "/-"  # what all other addresses are called in metrics and log
-PAGE = Path(__file__).with_name("page.html")
-# The page needs nothing from another host, and the browser shall hold it to that.
+# The page needs nothing from another host and makes no markup of text, and the browser shall hold it to that.
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; media-src blob:; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "media-src blob:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # a new version's three files come together
 }
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
 CLIENTS_LIMITS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
@@ -97,16 +105,13 @@ class KnownPaths:
 def make_routes(front: Front) -> Starlette:
     """The ASGI application of all addresses that are not BentoML's."""
 
-    async def page(_: Request) -> Response:
-        return HTMLResponse(PAGE.read_bytes(), headers=PAGE_HEADERS)
-
     async def model(_: Request) -> Response:
         info = await front.model.info()
         limits = front.settings.model_dump(include=CLIENTS_LIMITS) | {"max_files": MAX_FILES}
         return JSONResponse({**info.model_dump(mode="json"), "limits": limits})
 
     async def readyz(_: Request) -> Response:
-        if not await front.model.is_ready():
+        if not await front.is_ready():
             raise RequestError(503, "The model is not ready: try again in a moment.", RETRY_AFTER)
         return PlainTextResponse("\n")
 
@@ -121,7 +126,7 @@ def make_routes(front: Front) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", page),
+            *(Route(path, _page_file(*file)) for path, file in PAGE_FILES.items()),
             Route("/model", model),
             Route("/docs.json", docs),
             Route("/readyz", readyz),
@@ -135,6 +140,13 @@ def make_routes(front: Front) -> Starlette:
             Exception: _failed,
         },
     )
+
+
+def _page_file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def give(_: Request) -> Response:
+        return Response((PAGE / name).read_bytes(), media_type=media_type, headers=PAGE_HEADERS)
+
+    return give
 
 
 async def _answer(request: Request, front: Front, judge: Judge) -> Response:

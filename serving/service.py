@@ -211,6 +211,11 @@ class GenreClassifier:
         """Told to stop, answer what has been received, and wait little for what has not."""
         on_stop(partial(asyncio.get_running_loop().call_soon_threadsafe, front.admission.stop))
 
+    @bentoml.on_startup
+    async def warm_up(self) -> None:
+        """While the server starts."""
+        front.warm_up()
+
     @bentoml.on_deployment
     @staticmethod
     def keep_workers_alive() -> None:

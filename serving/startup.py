@@ -5,9 +5,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from serving.clip import read_clip
+from audio import cut_chunks, decode
 from serving.session import CUDA, GenreSession
 from serving.settings import SAMPLE_CLIP, Settings
+
+USUAL = 10  # chunks of a clip of 30 seconds
 
 
 def checked_session(settings: Settings, provider: Literal["auto", "cuda", "cpu"]) -> GenreSession:
@@ -21,10 +23,13 @@ def checked_session(settings: Settings, provider: Literal["auto", "cuda", "cpu"]
     )
     chunks = _sample_chunks(session.info.chunk_samples)
     session.check(chunks)
-    if session.info.provider == CUDA:
-        # Kernels are chosen and memory is taken when a size first comes, which is slow there, and on a CPU is not.
-        for size in batch_sizes(settings.max_batch_size):
-            session.run(np.resize(chunks, (size, chunks.shape[1])))
+    # Memory is taken when a size first comes. On CUDA kernels are chosen as well, which is slow; on a CPU, where memory
+    # is what there is least of, a usual clip's will do.
+    sizes = (
+        batch_sizes(settings.max_batch_size) if session.info.provider == CUDA else [min(10, settings.max_batch_size)]
+    )
+    for size in sizes:
+        session.run(np.resize(chunks, (size, chunks.shape[1])))
     return session
 
 
@@ -41,5 +46,5 @@ def check_session(settings: Settings) -> None:
 def _sample_chunks(samples: int) -> npt.NDArray[np.float32]:
     """float32 (batch, samples): the clip that ships or, where it was left out, noise."""
     if SAMPLE_CLIP.is_file():
-        return read_clip(SAMPLE_CLIP, max_seconds=60).chunks
+        return cut_chunks(decode(SAMPLE_CLIP).waveform)
     return np.random.default_rng(0).standard_normal((2, samples), dtype=np.float32) * np.float32(0.1)

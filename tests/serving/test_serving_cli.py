@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from serving_stand_in import ROOT, sound_file, tone
 
@@ -23,9 +24,8 @@ def music(tmp_path):
 
 @pytest.fixture
 def serving(served_model):
-    environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
-
     def run(*arguments, status=0):
+        environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
         command = [sys.executable, "-m", "serving", *map(str, arguments)]
         result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == status, result.stderr
@@ -45,6 +45,22 @@ def test_a_table_of_a_folder(serving, music):
     assert lines[0].split() == ["genre", "sure", "length", "file"]
     assert [line.split()[-1] for line in lines[1:]] == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
     assert "0:04" in lines[1]
+
+
+def test_a_file_may_be_longer_than_a_service_takes(serving, tmp_path, monkeypatch):
+    path = tmp_path / "mix.wav"
+    path.write_bytes(sound_file(np.tile(tone(3), 421)))  # 21 minutes and 3 seconds
+    assert json.loads(serving("--json", path).stdout)["duration"] == 1263
+    monkeypatch.setenv("GENRE_MAX_SECONDS", "1200")
+    assert "longer than the limit" in serving(path, status=1).stderr
+
+
+def test_files_are_answered_in_order_whichever_is_done_first(serving, tmp_path):
+    for number in range(12):
+        seconds = 3 if number % 4 else 60
+        (tmp_path / f"{number:02}.wav").write_bytes(sound_file(np.tile(tone(3), seconds // 3)))
+    lines = serving("--json", tmp_path).stdout.splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [str(tmp_path / f"{n:02}.wav") for n in range(12)]
 
 
 def test_json_is_what_the_service_answers(serving, music, client):

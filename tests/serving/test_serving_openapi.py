@@ -71,4 +71,5 @@ def test_the_model_is_as_described(client, docs):
 
 
 def test_every_address_is_described(docs):
-    assert set(docs["paths"]) == {"/", "/classify", "/embed", "/model", "/docs.json", "/livez", "/readyz", "/metrics"}
+    page = {"/", "/page.css", "/page.js"}
+    assert set(docs["paths"]) == page | {"/classify", "/embed", "/model", "/docs.json", "/livez", "/readyz", "/metrics"}

@@ -228,6 +228,29 @@ def test_readiness_is_the_model_s(web, model):
     refused(web.get("/readyz"), 503)
 
 
+def test_ready_is_said_when_a_clip_has_been_judged(model):
+    judged = asyncio.Event()
+
+    class Slow(LocalModel):
+        async def run(self, chunks):
+            await judged.wait()
+            return await super().run(chunks)
+
+    async def scene():
+        front = Front(Slow(model.session), Settings())
+        assert await front.is_ready()  # nothing was begun
+        front.warm_up()
+        await asyncio.sleep(0.5)
+        assert not await front.is_ready()
+        judged.set()
+        async with asyncio.timeout(10):
+            while not await front.is_ready():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert front.model.calls == [3]  # the sample's
+
+    asyncio.run(scene())
+
+
 def test_of_several_files_those_are_answered_that_were_in_time(model):
     class Slow(LocalModel):
         async def run(self, chunks):
@@ -243,12 +266,12 @@ def test_a_file_is_not_closed_under_its_decoder(model, monkeypatch):
     """A thread cannot be cancelled: what it reads stays open until it has done."""
     seen = []
 
-    def slow(source, *, max_seconds):
+    def slow(stream):
         time.sleep(1.5)
-        seen.append(source.closed)
+        seen.append(vars(stream)["_source"].closed)
         raise AudioError("It was not to be.", "undecodable")
 
-    monkeypatch.setattr("serving.front.read_clip", slow)
+    monkeypatch.setattr("audio.Stream.__iter__", slow)
     refused(TestClient(application(model, timeout=1)).post("/classify", files=[song()]), 503)
     assert seen == [False]
 
@@ -326,12 +349,20 @@ def test_the_model_and_the_limits(web):
     }
 
 
-def test_the_page_asks_no_other_host(web):
-    response = web.get("/")
-    assert response.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in response.headers["content-security-policy"]
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
+)
+def test_the_page_asks_no_other_host(web, path, media_type):
+    response = web.get(path)
+    assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
     assert "://" not in response.text
-    assert "//" not in response.text.replace("</", "")
+    if path == "/":
+        assert "//" not in response.text.replace("</", "")
+        assert "style=" not in response.text
 
 
 def test_an_embedding(web):

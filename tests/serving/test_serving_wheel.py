@@ -11,7 +11,8 @@ from serving_stand_in import ROOT, sound_file, tone
 
 from benchmarks.server import Server
 
-SHIPPED = ("artifacts/genre.onnx", "artifacts/sample.mp3")
+PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+SHIPPED = ("artifacts/genre.onnx", "artifacts/sample.mp3", *(f"serving/page/{name}" for name in PAGE.values()))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
-def test_it_carries_the_model_and_the_sample(site):
+def test_it_carries_the_model_the_sample_and_the_page(site):
     for name in SHIPPED:
         assert (site / name).read_bytes() == (ROOT / name).read_bytes()
     assert not (site / "tests").exists()
@@ -55,7 +56,7 @@ def test_it_serves(site, tmp_path):
         server.wait()
         answer = httpx.post(f"{server.url}/classify", files={"audio": sound_file(tone(4))}, timeout=30)
         assert answer.status_code == 200
-        page = httpx.get(server.url)
-        assert page.headers["content-type"].startswith("text/html")
+        for address, name in PAGE.items():
+            assert httpx.get(server.url + address).content == (ROOT / "serving" / "page" / name).read_bytes()
     finally:
         server.stop()
