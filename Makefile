@@ -14,7 +14,7 @@ serve: $(VENV)/serve.installed  ## start the service with the model in artifacts
 test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data holds real music
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/dev.installed  ## the long forms of the tests of load and faults, some ten minutes
+test-slow: $(VENV)/dev.installed  ## the long forms of the tests of load and faults, and more benchmarks: ten minutes
 	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/dev.installed  ## lint, format and types

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -20,18 +21,25 @@ STOP_SECONDS = 90
 class Server:
     """A server under way."""
 
-    def __init__(self, home: Path, *, cwd: Path = ROOT, arguments: Sequence[str] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        service: str | None = None,
+        *,
+        cwd: Path = ROOT,
+        arguments: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         """Start it on a free port; it is not ready yet.
 
         Args:
             home: an existing folder for its log and for what BentoML writes.
+            service: by its import path; the one that the bentofile in `cwd` names if None.
             cwd: where it starts.
             arguments: more of `bentoml serve`'s.
             environment: more variables of its.
         """
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "server.log"
         variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "GENRE_PROVIDER": "cpu", **environment}
@@ -40,6 +48,7 @@ class Server:
             "-m",
             "bentoml",
             "serve",
+            *([service] if service else []),
             *arguments,
             "--host",
             "127.0.0.1",
@@ -83,6 +92,45 @@ class Server:
     def memory(self) -> int:
         """Bytes that its workers hold of their own."""
         return sum(worker.memory_full_info().uss for name in (MODEL, FRONT) for worker in self.workers(name))
+
+
+class Baseline:
+    """The librosa way's server, under way."""
+
+    def __init__(self) -> None:
+        """Start it on a free port; it is not ready yet."""
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.baseline", str(port)], cwd=ROOT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(STOP_SECONDS)
+
+    def wait(self, seconds: float = 120) -> None:
+        """Wait until it answers.
+
+        Raises:
+            RuntimeError: it has ended, or takes longer.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                with urlopen(self.url, timeout=5):  # noqa: S310 (on loopback)
+                    return
+            except (URLError, OSError):
+                time.sleep(0.1)
+        raise RuntimeError("The librosa server does not answer.")
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _arguments(process: psutil.Process) -> list[str]:

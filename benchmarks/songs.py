@@ -4,9 +4,11 @@ import io
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+import soxr
 
 from audio import SAMPLE_RATE
 from audio.sample import synthesise
@@ -37,6 +39,27 @@ def songs(count: int, longest: float = 30.0, seed: int = 0) -> list[Song]:
         sf.write(buffer, waveform, SAMPLE_RATE, format=kind)
         made.append(Song(f"song-{number}.{kind.lower()}", buffer.getvalue()))
     return made
+
+
+def recording(kind: str, seconds: float, music: Path | None = None) -> Song:
+    """A song of so many seconds in a format, cut from a recording that is repeated as needed.
+
+    Args:
+        kind: by libsndfile's name.
+        seconds: of music.
+        music: the recording, at its own rate and in its channels; without one, music is synthesised, at 44.1 kHz in
+            stereo.
+    """
+    if music:
+        waveform, rate = sf.read(music, dtype="float32", always_2d=True)
+    else:
+        rate = 2 * SAMPLE_RATE
+        mono = soxr.resample(synthesise(), SAMPLE_RATE, rate)
+        waveform = np.stack([mono, np.roll(mono, rate // 100)], axis=1)
+    places = np.arange(int(seconds * rate)) % len(waveform)
+    buffer = io.BytesIO()
+    sf.write(buffer, waveform[places], rate, format=kind)
+    return Song(f"{seconds:g}-s.{kind.lower()}", buffer.getvalue())
 
 
 def mutants(originals: Sequence[Song], count: int, seed: int = 0) -> Iterator[Song]:

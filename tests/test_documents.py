@@ -9,6 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from benchmarks import summary
 from benchmarks.load import table
 from serving.settings import Settings
 
@@ -143,3 +144,16 @@ def test_every_test_that_the_manual_names_is_there():
     manual = (ROOT / "docs" / "serving.md").read_text()
     for file, name in re.findall(r"(test_\w+\.py)(?:::(\w+))?", manual):
         assert f"def {name or 'test_'}" in (ROOT / "tests" / "serving" / file).read_text()
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/benchmarks.md"])
+def test_speed_is_as_measured(document):
+    assert summary.table() in (ROOT / document).read_text()
+
+
+def test_every_benchmark_is_in_the_manual():
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    for name in re.findall(r"-m benchmarks\.(\w+)", text):
+        assert (ROOT / "benchmarks" / f"{name}.py").exists()
+    for result in (ROOT / "benchmarks" / "results").glob("*.json"):
+        assert f"-m benchmarks.{result.stem}" in text

@@ -14,15 +14,15 @@ import soundfile as sf
 
 from audio import SAMPLE_RATE
 from audio.sample import synthesise
-from benchmarks.graph import LIBROSA, ORT, TORCH, chunks
-from benchmarks.timing import compare
+from benchmarks.timing import compare, timed
+from benchmarks.ways import LIBROSA, ORT, TORCH, chunks
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_turns_are_timed_by_their_median():
     slow = iter([0.0, 0.3, 0.02, 0.02, 0.02, 0.02])
-    taken = compare({"slow": lambda: time.sleep(next(slow, 0.02)), "quick": lambda: None}, seconds=0.05)
+    taken = compare({"slow": timed(lambda: time.sleep(next(slow, 0.02))), "quick": timed(lambda: None)}, seconds=0.05)
     assert taken["quick"] < taken["slow"] < 0.2
 
 
