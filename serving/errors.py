@@ -1,4 +1,4 @@
-"""What goes wrong with a request, as its client is told."""
+"""What goes wrong with a request or a file, as who asked is told."""
 
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -11,3 +11,7 @@ class RequestError(Exception):
         super().__init__(sentence)
         self.status = status
         self.headers = headers or {}
+
+
+class TagError(Exception):
+    """A file that keeps the tags it has; the message is one sentence."""

@@ -5,16 +5,18 @@ import io
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from serving.verdict import Verdict
+from serving.judge import Judgement
 
 COLUMNS = ("file", "genre", "confidence", "uncertain", "duration", "warning")
+SEGMENT_COLUMNS = ("file", "start", "end", "genre")
 
 
 class Report(ABC):
@@ -26,8 +28,8 @@ class Report(ABC):
         self.done = done
 
     @abstractmethod
-    def write(self, file: str, verdict: Verdict) -> None:
-        """Write one file's verdict."""
+    def write(self, file: str, judgement: Judgement) -> None:
+        """Write what is said of one file."""
 
     def line(self, text: str) -> None:
         """Write a line without disturbing a progress bar."""
@@ -47,70 +49,90 @@ class Report(ABC):
 class JsonReport(Report):
     """One object a line: the file and the verdict as /classify answers it."""
 
-    def write(self, file: str, verdict: Verdict) -> None:
-        """Write one file's verdict."""
-        self.line(json.dumps({"file": file, **verdict.model_dump(mode="json")}))
+    def write(self, file: str, judgement: Judgement) -> None:
+        """Write one file's line."""
+        self.line(json.dumps({"file": file, **judgement.verdict.model_dump(mode="json")}))
 
 
 class CsvReport(Report):
-    """One row a file, with a column for each label's probability."""
+    """One row a file, or one a segment, with a column for each label's probability."""
 
     def __init__(self, output: TextIO, done: frozenset[str], columns: Sequence[str], *, header: bool) -> None:
         """Write the header, unless the output is resumed."""
         super().__init__(output, done)
-        self._labels = columns[len(COLUMNS) :]
-        self._writer = csv.writer(output, lineterminator="\n")
+        self._segments = columns[: len(SEGMENT_COLUMNS)] == list(SEGMENT_COLUMNS)
+        self._labels = columns[len(SEGMENT_COLUMNS if self._segments else COLUMNS) :]
         if header:
-            self._writer.writerow(columns)
+            output.write(_csv_lines([columns]))
 
-    def write(self, file: str, verdict: Verdict) -> None:
-        """Write one file's verdict."""
-        probabilities = [verdict.probabilities.get(label, "") for label in self._labels]
-        row = [file, verdict.genre, verdict.confidence, verdict.uncertain, verdict.duration, verdict.warning or ""]
+    def write(self, file: str, judgement: Judgement) -> None:
+        """Write one file's rows, at once."""
+        verdict = judgement.verdict
+        rows: list[list[object]]
+        if self._segments:
+            rows = [
+                [file, segment.start, segment.end, segment.genre or "", *self._shares(segment.probabilities or {})]
+                for segment in verdict.segments
+            ]
+        else:
+            row = [file, verdict.genre, verdict.confidence, verdict.uncertain, verdict.duration, verdict.warning or ""]
+            rows = [[*row, *self._shares(verdict.probabilities)]]
         with tqdm.external_write_mode(file=self.output):
-            self._writer.writerow([*row, *probabilities])
+            self.output.write(_csv_lines(rows))
         self.output.flush()
+
+    def _shares(self, probabilities: dict[str, float]) -> list[float | str]:
+        return [probabilities.get(label, "") for label in self._labels]
 
 
 class TableReport(Report):
     """Columns for people: what it is, how sure, how long, which file."""
 
-    def __init__(self, output: TextIO, labels: Sequence[str], *, ranking: bool) -> None:
-        """Write the heading; `ranking` lists the other genres too."""
+    def __init__(self, output: TextIO, labels: Sequence[str], *, ranking: bool, segments: bool) -> None:
+        """Write the heading; `ranking` lists the other genres too, `segments` what is heard from when to when."""
         super().__init__(output)
         self._width = max(len("genre?"), *(len(label) + 1 for label in labels))
         self._ranking = ranking
+        self._segments = segments
         self.line(f"{'genre':<{self._width}}  sure  length  file")
 
-    def write(self, file: str, verdict: Verdict) -> None:
-        """Write one file's verdict; a question mark stands behind what is uncertain."""
+    def write(self, file: str, judgement: Judgement) -> None:
+        """Write one file's lines; a question mark stands behind what is uncertain."""
+        verdict = judgement.verdict
         genre = verdict.genre + "?" * verdict.uncertain
-        minutes, seconds = divmod(round(verdict.duration), 60)
-        self.line(f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {minutes:>3}:{seconds:02}  {file}")
+        self.line(f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {_clock(verdict.duration):>6}  {file}")
+        under = " " * (self._width + 2)
         if self._ranking:
             others = (f"{label} {p:.0%}" for label, p in verdict.probabilities.items() if label != verdict.genre)
-            self.line(f"{'':<{self._width}}  then {', '.join(others)}")
+            self.line(f"{under}then {', '.join(others)}")
+        if self._segments:
+            for like, stretch in groupby(verdict.segments, lambda segment: segment.genre):
+                segments = list(stretch)
+                times = f"{_clock(segments[0].start)}-{_clock(segments[-1].end)}"
+                self.line(f"{under}{times:>13}  {like or 'silence'}")
         if verdict.warning:
-            self.line(f"{'':<{self._width}}  {verdict.warning}")
+            self.line(f"{under}{verdict.warning}")
 
 
 class ReportError(Exception):
     """The output cannot be what it shall be; the message is one sentence."""
 
 
-def open_report(output: Path | None, form: str, labels: Sequence[str], *, resume: bool, ranking: bool) -> Report:
-    """The report in a form: json, csv or table.
+def open_report(
+    output: Path | None, form: str, labels: Sequence[str], *, resume: bool, ranking: bool, segments: bool
+) -> Report:
+    """The report in a form: json, csv or table, with a file's segments or without.
 
     Raises:
         ReportError: the output cannot be written, or holds something else than a report to resume.
     """
-    columns = [*COLUMNS, *labels]
+    columns = [*(SEGMENT_COLUMNS if segments else COLUMNS), *labels]
     done: frozenset[str] = frozenset()
     file: TextIO = sys.stdout
     if output:
         try:
             if resume and output.exists():
-                done = _resume(output, form, columns)
+                done = _resume(output, form, columns, segments=segments)
             # File names need not be UTF-8: what they are made of goes out as it came.
             file = output.open("a" if resume else "w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
@@ -119,14 +141,14 @@ def open_report(output: Path | None, form: str, labels: Sequence[str], *, resume
         return JsonReport(file, done)
     if form == "csv":
         return CsvReport(file, done, columns, header=file is sys.stdout or file.tell() == 0)
-    return TableReport(file, labels, ranking=ranking)
+    return TableReport(file, labels, ranking=ranking, segments=segments)
 
 
-def _resume(output: Path, form: str, columns: Sequence[str]) -> frozenset[str]:
-    """The files an earlier run has written; a line that it did not finish is cut off, once the rest is known to fit."""
+def _resume(output: Path, form: str, columns: Sequence[str], *, segments: bool) -> frozenset[str]:
+    """The files an earlier run has written; what it did not finish is cut off, once the rest is known to fit."""
     other = ReportError(f"{output} holds something else than the --{form} of an earlier run: left as it is.")
     written = output.read_bytes()
-    start = b'{"file": ' if form == "json" else _csv_line(columns).encode()
+    start = b'{"file": ' if form == "json" else _csv_lines([columns]).encode()
     if written[: len(start)] != start[: len(written)]:
         raise other
     whole = written[: written.rfind(b"\n") + 1]
@@ -135,7 +157,11 @@ def _resume(output: Path, form: str, columns: Sequence[str]) -> frozenset[str]:
         if form == "json":
             done = frozenset(json.loads(line)["file"] for line in text.split("\n")[:-1])
         else:
-            done = frozenset(row[0] for row in list(csv.reader(io.StringIO(text, newline="")))[1:])
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+            if segments and len(rows) > 1:  # nothing tells whether the last file has all of its rows
+                rows = [row for row in rows if row[0] != rows[-1][0]]
+                whole = _csv_lines(rows).encode("utf-8", errors="surrogateescape")
+            done = frozenset(row[0] for row in rows[1:])
     except (ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
         raise other from error
     if whole != written:
@@ -143,7 +169,11 @@ def _resume(output: Path, form: str, columns: Sequence[str]) -> frozenset[str]:
     return done
 
 
-def _csv_line(values: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
+def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()
+
+
+def _clock(seconds: float) -> str:
+    return "{}:{:02}".format(*divmod(round(seconds), 60))

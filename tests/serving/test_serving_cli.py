@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import mutagen
 import numpy as np
 import pytest
-from serving_stand_in import ROOT, sound_file, tone
+from serving_stand_in import RATE, ROOT, sound_file, tone
 
 
 @pytest.fixture
@@ -86,6 +90,146 @@ def test_bad_files_are_reported_and_the_rest_go_on(serving, music):
     assert f"{music / 'bad.mp3'}: " in result.stderr
     assert f"{music / 'nothing.wav'}: " in result.stderr
     assert result.stderr.endswith("2 of 4 files could not be judged.\n")
+
+
+def test_a_pattern_is_what_it_fits(serving, music):
+    (music / "c.mp3").write_text("not looked at")
+    for pattern, names in [("**/*.[wF]*", ["a.wav", "deep/b.FLAC"]), ("*p", ["deep/b.FLAC"]), ("a.???", ["a.wav"])]:
+        lines = serving("--json", music / pattern).stdout.splitlines()
+        assert [json.loads(line)["file"] for line in lines] == [str(music / name) for name in names]
+    result = serving("--json", music / "*.flac", music / "a.wav", status=1)
+    assert len(result.stdout.splitlines()) == 1
+    assert f"{music / '*.flac'}: " in result.stderr
+
+
+def test_segments_in_a_table_are_stretches_of_a_genre(serving, music):
+    song = tone(13)
+    song[3 * RATE : 9 * RATE] = 0
+    (music / "a.wav").write_bytes(sound_file(song))
+    lines = serving("--segments", "--top-k", "2", music / "a.wav").stdout.splitlines()
+    assert lines[2].split()[0] == "then"
+    assert [line.split()[0] for line in lines[3:]] == ["0:00-0:03", "0:03-0:09", "0:09-0:13"]
+    assert lines[4].split()[1] == "silence"
+    segments = json.loads(serving("--json", music / "a.wav").stdout)["segments"]
+    assert [lines[3].split()[1], lines[5].split()[1]] == [segments[0]["genre"], segments[-1]["genre"]]
+
+
+def test_segments_in_csv_are_a_row_each(serving, music):
+    rows = list(csv.DictReader(serving("--csv", "--segments", music).stdout.splitlines()))
+    answers = [json.loads(line) for line in serving("--json", music).stdout.splitlines()]
+    segments = [(answer["file"], segment) for answer in answers for segment in answer["segments"]]
+    assert len(rows) == len(segments)
+    for row, (file, segment) in zip(rows, segments, strict=True):
+        assert (row["file"], float(row["start"]), float(row["end"])) == (file, segment["start"], segment["end"])
+        assert row["genre"] == segment["genre"]
+        assert {label: float(row[label]) for label in segment["probabilities"]} == segment["probabilities"]
+
+
+def test_csv_of_segments_goes_on_with_the_file_that_may_not_be_whole(serving, music, tmp_path):
+    output = tmp_path / "segments.csv"
+    (music / "a.wav").write_bytes(sound_file(tone(9)))
+    arguments = ["--csv", "--segments", "--output", output]
+    serving(*arguments, music)
+    whole = output.read_text()
+    for lines in (4, 3, 2, 1):
+        output.write_text("".join(whole.splitlines(keepends=True)[:lines]))
+        serving(*arguments, "--skip-existing", music)
+        assert output.read_text() == whole
+
+
+def test_embeddings_are_what_the_service_answers(serving, music, tmp_path, client):
+    path = tmp_path / "embeddings.npz"
+    serving("--embeddings", path, music)
+    with np.load(path) as held:
+        assert held["files"].tolist() == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
+        assert held["embeddings"].dtype == np.float32
+        assert str(held["model"]) == client.get("/model").json()["version"]
+        for file, embedding in zip(held["files"], held["embeddings"], strict=True):
+            answer = client.post("/embed", files={"audio": Path(file).read_bytes()}).json()
+            np.testing.assert_allclose(embedding, answer["embedding"], rtol=1e-5, atol=1e-6)
+
+
+def test_an_interrupted_run_goes_on_with_report_and_embeddings(serving, music, tmp_path):
+    report, path = tmp_path / "report.jsonl", tmp_path / "embeddings.npz"
+    arguments = ["--json", "--output", report, "--embeddings", path]
+    serving(*arguments, music)
+    whole, held = report.read_text(), dict(np.load(path))
+    path.unlink()  # killed before it was saved
+    serving(*arguments, "--skip-existing", music)
+    assert report.read_text() == whole
+    assert all((np.load(path)[name] == held[name]).all() for name in held)
+    report.write_text(whole.splitlines(keepends=True)[0])
+    serving(*arguments, "--skip-existing", music)
+    assert report.read_text() == whole
+    assert all((np.load(path)[name] == held[name]).all() for name in held)
+    path.write_text("something else")
+    assert "left as it is" in serving(*arguments, "--skip-existing", music, status=2).stderr
+    assert path.read_text() == "something else"
+    assert "cannot be written" in serving("--embeddings", tmp_path / "no" / "where.npz", music, status=2).stderr
+
+
+def test_genres_are_written_into_the_files(serving, music):
+    (music / "c.au").write_bytes(sound_file(tone(3), format="AU"))
+    before = (music / "c.au").read_bytes()
+    result = serving("--json", "--write-tags", music, status=1)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert mutagen.File(music / "a.wav")["TCON"].text == [answers[0]["genre"]]
+    assert mutagen.File(music / "deep" / "b.FLAC")["genre"] == [answers[2]["genre"]]
+    assert f"{music / 'c.au'}: This format has no place for a genre" in result.stderr
+    assert result.stderr.endswith("1 of 3 files could not be tagged.\n")
+    assert (music / "c.au").read_bytes() == before
+    assert [json.loads(line) for line in serving("--json", music).stdout.splitlines()] == answers
+
+
+def test_ctrl_c_keeps_what_is_done(music, tmp_path, served_model):
+    report, path = tmp_path / "report.jsonl", tmp_path / "embeddings.npz"
+    (music / "z.wav").write_bytes(sound_file(np.tile(tone(3), 1200)))  # an hour: it is under way for long
+    environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
+    command = [
+        sys.executable,
+        "-m",
+        "serving",
+        "--json",
+        "--output",
+        report,
+        "--embeddings",
+        path,
+        "--write-tags",
+        music,
+    ]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
+        while not (report.exists() and len(report.read_text().splitlines()) == 2) and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == ""
+    assert len(report.read_text().splitlines()) == len(np.load(path)["files"]) == 2
+    assert mutagen.File(music / "deep" / "b.FLAC")["genre"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_thousand_files_take_no_more_memory_than_a_thousand(tmp_path, served_model):
+    (tmp_path / "song.wav").write_bytes(sound_file(tone(3)))
+    environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
+    peaks = []
+    for count in (1000, 10_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            os.link(tmp_path / "song.wav", folder / f"{number}.wav")
+        report = tmp_path / f"{count}.jsonl"
+        command = [sys.executable, "-m", "serving", "--json", "--output", report, folder]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        assert sum(1 for _ in report.open()) == count
+        peaks.append(usage.ru_maxrss / 1024)
+    print(f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB")
+    assert peaks[1] < peaks[0] + 30
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv"])
@@ -165,6 +309,7 @@ def test_a_folder_without_music(serving, tmp_path):
         ["--top-k", "0", "x"],
         ["--top-k", "99", "x"],
         ["--skip-existing", "x"],
+        ["--output", "x.out", "--embeddings", "x.out", "x"],
         ["--what", "x"],
     ],
 )

@@ -11,10 +11,9 @@ HEAVY = {"torch", "librosa", "numba", "scipy", "sklearn", "matplotlib", "train",
 
 PROGRAM = """
 import sys
-from pathlib import Path
 import serving.service
-from serving.__main__ import run
-assert run([Path(sys.argv[1])], "json", None, None, skip_existing=False) == 0
+from serving.__main__ import parse_args, run
+assert run(parse_args(["--json", sys.argv[1]])) == 0
 print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
