@@ -46,6 +46,11 @@ class Admission:
         return max(self._done / self._busy, LEAST_SPEED)
 
     @property
+    def busy(self) -> bool:
+        """Whether more than one file is in hand."""
+        return len(self._works) > 1
+
+    @property
     def wait(self) -> float:
         """Seconds until what is in hand will be done."""
         return sum(work.seconds for work in self._works) / self.speed

@@ -31,6 +31,7 @@ STATUS_OF_AUDIO_ERROR = {"undecodable": 400, "too_long": 413, "too_short": 422}
 # keep its turn.
 DECODED = 2
 PART = 32  # chunks asked for in one call: a minute and a half, most clips as a whole
+PART_ALONE = 5  # where nothing else is in hand, so that one core decodes while others judge
 PARTS_HELD = 3  # of a file: one being decoded, one that waits, and one at the model
 HELD = 1024  # chunks in memory, 260 MiB
 ASKED = 2  # batches at the model, or on their way; those of a client that has left meanwhile are judged for nothing
@@ -121,7 +122,7 @@ class Front:
     async def _judge(self, source: Path | BinaryIO, record: Record, work: Work | None) -> tuple[Clip, Output]:
         work = work or Work(self.settings.max_seconds)
         clip = Clip()
-        size = min(PART, self.settings.max_batch_size)
+        size = min(PART if self.admission.busy else PART_ALONE, self.settings.max_batch_size)
         batches = clip.read(source, max_seconds=self.settings.max_seconds, size=size)
         try:
             async with self._held.take(PARTS_HELD * size):

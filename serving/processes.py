@@ -3,6 +3,7 @@
 BentoML's arbiter starts the workers of both services, looks every ten seconds whether they live, and ends all at once.
 """
 
+import ctypes
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from circus.watcher import Watcher
 LOOK_EVERY = 1.0  # seconds
 IDLE = 75  # seconds; longer than the pools of common clients keep a connection that they do not use
 TICK = 0.1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGE, KEPT = 32 * 2**20, 128 * 2**20  # bytes; what is larger has a mapping of its own, which goes when it is freed
 WORKER = "_bentoml_impl.worker.service"  # what BentoML runs in each
 
 
@@ -51,6 +54,18 @@ def keep_connections() -> None:
     being closed, and its request is lost.
     """
     _override(uvicorn.Config, timeout_keep_alive=IDLE)
+
+
+def keep_memory() -> None:
+    """Let this process keep memory that was freed for the next request.
+
+    By default glibc gives back what large arrays were in, and each page must be mapped and cleared anew: 2 of the 60 ms
+    of a clip of 30 seconds.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def _override(kind: type, **values: Any) -> None:

@@ -86,6 +86,15 @@ def test_one_file_is_answered_with_an_object_and_its_chunks_travel_together(web,
     assert answer["duration"] == 7.0
 
 
+def test_a_clip_alone_is_judged_while_it_is_decoded_and_others_as_a_whole(web, model):
+    clip = sound_file(tone(19.5), format="MP3")
+    alone = web.post("/classify", files=[song(content=clip)]).json()
+    assert model.calls == [5, 2]
+    model.calls.clear()
+    assert web.post("/classify", files=[song(content=clip), song(content=clip)]).json() == [alone, alone]
+    assert model.calls == [7, 7]
+
+
 def test_several_files_are_answered_in_order_each_with_its_own_error(web):
     files = [song(), song("notes.txt", b"no music"), song("short.wav", sound_file(tone(1))), song()]
     response = web.post("/classify", files=files, data={"top_k": "1"})
