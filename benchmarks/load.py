@@ -137,11 +137,11 @@ async def slow(server: Server, music: Sequence[Song], *, tormentors: int, second
     return {"before": figures(before), "amid": figures(amid)}
 
 
-async def stop(server: Server, music: Sequence[Song], *, burst: int) -> Figures:
-    """The service told to stop in mid-load; the last trial."""
+async def stop(server: Server, music: Sequence[Song], *, burst: int, after: float = 0.5) -> Figures:
+    """The service told to stop so many seconds into a load; the last trial."""
     async with connect(server.url, music, burst) as client:
         load = [asyncio.create_task(client.send(music[turn % len(music)])) for turn in range(burst)]
-        await asyncio.sleep(0.5)  # all of them are received by then, few are answered
+        await asyncio.sleep(after)  # all of them are received by then, few are answered
         begin = time.monotonic()
         server.process.terminate()
         outcomes = await asyncio.gather(*load)

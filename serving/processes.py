@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import uvicorn
+from bentoml._internal.utils.circus import Arbiter as BentoArbiter
 from circus.arbiter import Arbiter
 from circus.exc import ConflictError
 from circus.sighandler import SysHandler
@@ -43,6 +44,17 @@ def keep_alive() -> None:
             return manage(arbiter)
 
     Arbiter.manage_watchers = manage_unless_busy
+    # Told to stop, BentoML's own arbiter would first remove the sockets by which the front asks the model.
+    start = BentoArbiter.start
+
+    def start_and_clean_up(arbiter: Any, cb: Any = None) -> None:
+        try:
+            start(arbiter, cb)
+        finally:
+            arbiter.exit_stack.close()
+
+    BentoArbiter.start = start_and_clean_up  # type: ignore[method-assign, assignment]
+    BentoArbiter.stop = Arbiter.stop  # type: ignore[method-assign]
     # A reload on SIGHUP, the arbiter's own idea, would load nothing new, and wait for workers that wait for each other.
     SysHandler.handle_hup = lambda _: None
 

@@ -14,7 +14,7 @@ from serving_stand_in import sound_file, tone
 
 from benchmarks.load import broken, kill, overload, slow, steady, stop
 from benchmarks.server import FRONT, MODEL, Server
-from benchmarks.songs import songs
+from benchmarks.songs import recording, songs
 
 CLOSE = 1e-4  # of probabilities, alone and in company
 REFUSED_SECONDS = 10
@@ -134,6 +134,14 @@ def test_told_to_stop_it_answers_what_it_has_received(tmp_path, served_model, mu
     assert seen["statuses"] == {"200": 40}
     assert seen["exit_code"] == 0
     assert seen["ended_after_s"] < 20
+
+
+def test_told_to_stop_it_still_connects_to_the_model(tmp_path, served_model):
+    """The front has asked it nothing yet but one thing at a time, and so has few connections to it."""
+    server = Server(tmp_path, GENRE_MODEL=str(served_model))
+    server.wait()
+    seen = asyncio.run(stop(server, [recording("MP3", 30)], burst=16, after=0.1))
+    assert seen["statuses"] == {"200": 16}
 
 
 def test_a_model_that_hangs_is_an_error_in_time(tmp_path, served_model):
