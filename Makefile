@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test test-slow check format clean
+.PHONY: serve test test-slow container-test check format release clean
 
 serve: export BENTOML_DO_NOT_TRACK = true
 serve: $(VENV)/serve.installed  ## start the service with the model in artifacts/, on this machine's own address
@@ -16,6 +16,9 @@ test: $(VENV)/dev.installed  ## run the tests; more of them where ../shared/data
 
 test-slow: $(VENV)/dev.installed  ## the long forms of the tests of load and faults, and more benchmarks: ten minutes
 	$(BIN)/python -m pytest -m slow
+
+container-test: $(VENV)/dev.installed  ## build an image and run it, without a Docker engine: two minutes, as root
+	$(BIN)/python -m pytest -m container -s tests/container
 
 check: $(VENV)/dev.installed  ## lint, format and types
 	$(BIN)/ruff check .

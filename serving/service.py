@@ -48,6 +48,13 @@ QUIET: Any = {"access": {"enabled": False}}  # the front writes a line of its ow
 READY_SECONDS = 5
 # How BentoML says that a call waited or ran too long.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+# What a container is built on. A distribution that BentoML does not know gets no compiler and no git; and a home that
+# only root may write to sends the metrics, as all that is written, to /tmp.
+CONTAINER = (
+    bentoml.images.Image(base_image="python:3.11-slim", python_version="3.11", distro="slim")
+    .run("pip install --no-cache-dir --quiet uv")
+    .run("cd /home/bentoml && mkdir bentos envs models tmp && chown root .")
+)
 
 
 def trace_requests_alone(app: Any) -> Any:
@@ -211,6 +218,7 @@ front = Front(RemoteModel(), settings)
     service_class=FrontService,
     workers=settings.workers,
     logging=QUIET,
+    image=CONTAINER,
 )
 class GenreClassifier:
     """Tells the genre of a piece of music. Over HTTP the routes before BentoML's API layer answer."""

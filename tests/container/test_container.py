@@ -1,0 +1,241 @@
+"""The image, built and run as its user would: `make container-test`, as root, with buildah; no Docker engine is needed.
+
+GENRE_BENTOFILE names the file it is built by, bentofile.cpu.yaml if nothing does.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from benchmarks.server import free_port
+from benchmarks.songs import recording
+
+ROOT = Path(__file__).parents[2]
+BENTOFILE = os.environ.get("GENRE_BENTOFILE", "bentofile.cpu.yaml")
+# Makes python:3.11-slim where no registry of images can be reached.
+BASE_IMAGE = Path(os.environ.get("GENRE_BASE_IMAGE", ROOT.parent / "shared" / "container" / "base-image"))
+IMAGE = "genre_classifier:container-test"
+HOME = "/home/bentoml/bento"
+USER = 1034
+NOT_ON_DISK = {"dev", "proc", "sys", "tmp"}
+# Mount points and the files that are bound in every container.
+BOUND = {"etc/hosts", "etc/resolv.conf", "run", "run/.containerenv"}
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1800)]
+
+
+def buildah(*arguments):
+    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+    return subprocess.check_output(["buildah", *arguments], env=environment, text=True).strip()
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The image of this working tree; its size is printed."""
+    if not shutil.which("buildah"):
+        pytest.skip("buildah is missing: apt-get install buildah debootstrap crun fuse-overlayfs")
+    if os.geteuid():
+        pytest.skip("containers without an engine are run by root")
+    if BASE_IMAGE.is_file():
+        subprocess.run(["bash", BASE_IMAGE], check=True)
+    home = tmp_path_factory.mktemp("bentoml")
+    variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "BUILDAH_ISOLATION": "chroot"}
+    for command in (
+        ["build", "--bentofile", BENTOFILE],
+        ["containerize", "genre_classifier:latest", "-t", IMAGE, "--backend", "buildah", "--opt", "network=host"],
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "bentoml", *command], cwd=ROOT, env={**os.environ, **variables}, check=True
+        )
+    for name in ("docker.io/library/python:3.11-slim", f"localhost/{IMAGE}"):
+        (told,) = json.loads(buildah("images", "--json", name))
+        print(f"{BENTOFILE}: {name} has {told['size']}")
+    yield f"localhost/{IMAGE}"
+    buildah("rmi", "--force", IMAGE)
+
+
+class Container:
+    """A container under way, on a port of loopback."""
+
+    def __init__(self, image, log, *options):
+        self.name = buildah("from", image)
+        self.tree = Path(buildah("mount", self.name))
+        self.before = self.files()
+        self.port = free_port()
+        self.log = log
+        command = [
+            *("buildah", "run", "--isolation", "chroot", "--network", "host", "--user", "bentoml"),
+            *("--workingdir", HOME, "--env", "BENTOML_HOST=127.0.0.1", *options, self.name, "--"),
+            *(f"{HOME}/env/docker/entrypoint.sh", "serve", "--port", str(self.port)),
+        ]
+        with log.open("wb") as output:
+            self.run = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def wait(self):
+        """Until it is ready."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.run.poll() is None:
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise RuntimeError(self.log.read_text())
+
+    def processes(self):
+        """Those of the container, the first of them first."""
+        children = psutil.Process(self.run.pid).children(recursive=True)
+        return sorted(
+            (child for child in children if "buildah" not in child.cmdline()[0]), key=lambda child: child.create_time()
+        )
+
+    def memory(self):
+        """Bytes that its processes hold of their own."""
+        return sum(process.memory_full_info().uss for process in self.processes())
+
+    def files(self):
+        """All that lies on its disk but in /tmp: names, with what a change would change."""
+        found = {}
+        for folder, folders, names in os.walk(self.tree):
+            if Path(folder) == self.tree:
+                folders[:] = set(folders) - NOT_ON_DISK
+            for name in (*folders, *names):
+                path = Path(folder, name)
+                status = path.lstat()
+                # A folder's time changes with what is in it, which is seen by itself.
+                changing = () if path.is_dir() else (status.st_mtime_ns, status.st_size)
+                found[str(path.relative_to(self.tree))] = (status.st_mode, status.st_uid, *changing)
+        return {name: status for name, status in found.items() if name not in BOUND}
+
+    def terminate(self):
+        """What the engine does to stop it; gives the exit code."""
+        self.processes()[0].send_signal(signal.SIGTERM)
+        return self.run.wait(90)
+
+    def remove(self):
+        for process in self.processes() if self.run.poll() is None else ():
+            process.kill()
+        self.run.wait(30)
+        self.client.close()
+        buildah("rm", self.name)
+
+
+@pytest.fixture(scope="module")
+def container(image, tmp_path_factory):
+    container = Container(image, tmp_path_factory.mktemp("log") / "container.log")
+    try:
+        container.wait()
+        yield container
+    finally:
+        container.remove()
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    song = recording("MP3", 30)
+    path = tmp_path_factory.mktemp("song") / song.name
+    path.write_bytes(song.content)
+    return path
+
+
+def classify(container, song):
+    return container.client.post("/classify", files={"audio": (song.name, song.read_bytes())})
+
+
+def test_it_answers_as_the_command_line_does(container, song):
+    answer = classify(container, song)
+    assert answer.status_code == 200, answer.text
+    environment = {**os.environ, "GENRE_PROVIDER": "cpu"}
+    here = json.loads(
+        subprocess.check_output([sys.executable, "-m", "serving", "--json", song], cwd=ROOT, env=environment)
+    )
+    there = answer.json()
+    assert there["genre"] == here["genre"]
+    assert there["probabilities"] == pytest.approx(here["probabilities"], abs=1e-4)
+    assert there["model"] == here["model"]
+    assert "drop" in container.client.get("/").text.lower()
+
+
+def test_it_runs_as_a_user_without_rights(container):
+    processes = container.processes()
+    assert len(processes) >= 4
+    assert {process.uids() for process in processes} == {(USER, USER, USER)}
+
+
+def test_two_hundred_requests_leave_the_memory_as_it_is(container, song):
+    def ask(_):
+        return classify(container, song).status_code
+
+    with ThreadPoolExecutor(16) as clients:
+        assert set(clients.map(ask, range(64))) == {200}  # a batch of the largest size among them
+    with ThreadPoolExecutor(4) as clients:
+        before = container.memory()
+        assert set(clients.map(ask, range(200))) == {200}
+    after = container.memory()
+    print(f"{before / 2**20:.0f} MiB before 200 requests, {after / 2**20:.0f} MiB after")
+    assert after < before + 64 * 2**20
+    assert after < 3 * 2**29
+
+
+def test_broken_files_and_too_much_of_them_are_refused(container):
+    for content, status in ((b"no music", 400), (recording("WAV", 2).content, 422)):
+        answer = container.client.post("/classify", files={"audio": content})
+        assert answer.status_code == status
+        assert list(answer.json()) == ["error"]
+
+
+def test_told_to_stop_it_answers_what_it_has_and_has_written_to_tmp_alone(image, song, tmp_path):
+    container = Container(image, tmp_path / "container.log")
+    try:
+        container.wait()
+        assert classify(container, song).status_code == 200
+        with ThreadPoolExecutor(8) as clients:
+            answers = [clients.submit(classify, container, song) for _ in range(8)]
+            time.sleep(0.1)
+            begin = time.monotonic()
+            assert container.terminate() == 0
+            print(f"stopped after {time.monotonic() - begin:.1f} s")
+            assert [answer.result().status_code for answer in answers] == [200] * 8
+        assert container.files() == container.before
+    finally:
+        container.remove()
+
+
+def test_another_model_comes_by_a_volume(image, song, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(ROOT / "artifacts" / "genre.onnx", models / "other.onnx")
+    options = (
+        "--volume",
+        f"{models}:/models:ro",
+        "--env",
+        "GENRE_MODEL=/models/other.onnx",
+        "--env",
+        "GENRE_WORKERS=1",
+    )
+    container = Container(image, tmp_path / "container.log", *options)
+    try:
+        container.wait()
+        assert classify(container, song).status_code == 200
+        assert container.client.get("/model").json()["labels"]
+    finally:
+        container.remove()
+    (models / "other.onnx").write_bytes(b"no model")
+    container = Container(image, tmp_path / "container.log", *options)
+    try:
+        assert container.run.wait(60) != 0
+        assert "/models/other.onnx is not a model ONNX Runtime can load" in container.log.read_text()
+    finally:
+        container.remove()
