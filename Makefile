@@ -29,6 +29,14 @@ format: $(VENV)/dev.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+release: $(VENV)/dev.installed  ## wheel, sdist and bento in dist/
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist
+	version=$$($(BIN)/python -c "import serving; print(serving.__version__)") && \
+		export BENTOML_HOME=$(CURDIR)/build/bentoml BENTOML_DO_NOT_TRACK=true && mkdir -p $$BENTOML_HOME && \
+		$(BIN)/bentoml build --version $$version && \
+		$(BIN)/bentoml export genre_classifier:$$version $(CURDIR)/dist/genre_classifier-$$version.bento
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 

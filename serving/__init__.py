@@ -2,4 +2,6 @@
 
 import os
 
+__version__ = "0.1.0"  # of the release, here alone
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime sends word of its use to its makers otherwise

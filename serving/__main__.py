@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from serving import __version__
 from serving.quiet import mute_libraries
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -40,6 +41,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--skip-existing", action="store_true", help="go on with an --output of --json or --csv: skip what is in it"
     )
+    parser.add_argument("--version", action="version", version=f"genre-classifier {__version__}")
     parser.set_defaults(form="table")
     args = parser.parse_args(arguments)
     if args.top_k is not None and args.top_k < 1:

@@ -68,8 +68,8 @@ def describe(info: ModelInfo) -> dict[str, Any]:
                     "application/json",
                     {
                         "allOf": [answers["ModelInfo"]],
-                        "properties": {"limits": {"type": "object"}},
-                        "required": ["limits"],
+                        "properties": {"release": {"type": "string"}, "limits": {"type": "object"}},
+                        "required": ["release", "limits"],
                     },
                 )
             },

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving import __version__
 from serving.admission import Work, estimate
 from serving.errors import RETRY_AFTER, RequestError
 from serving.front import Front
@@ -108,7 +109,7 @@ def make_routes(front: Front) -> Starlette:
     async def model(_: Request) -> Response:
         info = await front.model.info()
         limits = front.settings.model_dump(include=CLIENTS_LIMITS) | {"max_files": MAX_FILES}
-        return JSONResponse({**info.model_dump(mode="json"), "limits": limits})
+        return JSONResponse({"release": __version__, **info.model_dump(mode="json"), "limits": limits})
 
     async def readyz(_: Request) -> Response:
         if not await front.is_ready():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import mutagen
@@ -90,6 +91,10 @@ def test_bad_files_are_reported_and_the_rest_go_on(serving, music):
     assert f"{music / 'bad.mp3'}: " in result.stderr
     assert f"{music / 'nothing.wav'}: " in result.stderr
     assert result.stderr.endswith("2 of 4 files could not be judged.\n")
+
+
+def test_the_version_is_the_release_s(serving):
+    assert serving("--version").stdout == f"genre-classifier {version('genre-classifier')}\n"
 
 
 def test_a_pattern_is_what_it_fits(serving, music):

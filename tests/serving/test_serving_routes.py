@@ -1,6 +1,7 @@
 """The routes without a server: every refusal's status and sentence, and what an unexpected failure shows."""
 
 import asyncio
+import importlib.metadata
 import json
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -344,6 +345,7 @@ def test_addresses_and_methods_that_are_none(web):
 def test_the_model_and_the_limits(web):
     answer = web.get("/model").json()
     assert answer["version"] == "stand-in"
+    assert answer["release"] == importlib.metadata.version("genre-classifier")
     assert answer["provider"] == "CPUExecutionProvider"
     assert len(answer["labels"]) == 10
     assert answer["metrics"] == {"test": {"track_accuracy": 0.1}}
