@@ -14,7 +14,12 @@ from benchmarks.load import table
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+TRAINING = ROOT / "artifacts" / "training"
 NAMES = {"train": "train", "valid": "validation", "test": "test"}
+
+
+def percent(share):
+    return f"{100 * share:.1f} %"
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +28,49 @@ def metadata():
     return session.get_modelmeta().custom_metadata_map
 
 
-@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
-def test_figures_are_those_in_the_model(document, metadata):
-    text = (ROOT / document).read_text()
+def test_figures_are_those_in_the_model(metadata):
+    text = (ROOT / "artifacts" / "CARD.md").read_text()
     for part, figures in json.loads(metadata["metrics"]).items():
         shares = [figures["track_accuracy"], figures["track_accuracy_macro"], figures["chunk_accuracy"]]
-        row = " | ".join([NAMES[part], str(figures["tracks"]), *(f"{100 * share:.1f} %" for share in shares)])
+        row = " | ".join([NAMES[part], str(figures["tracks"]), *(percent(share) for share in shares)])
         assert f"| {row} |" in text
 
 
-@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
-def test_what_is_said_of_the_test_clips(document, metadata):
-    text = " ".join((ROOT / document).read_text().split())
+def test_what_is_said_of_the_test_clips(metadata):
+    text = " ".join((ROOT / "artifacts" / "CARD.md").read_text().split())
     test = json.loads(metadata["metrics"])["test"]
     plain, macro = (test[f"track_accuracy{average}_interval"] for average in ("", "_macro"))
     assert " and ".join(f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in (plain, macro)) in text
-    assert ", ".join(f"{seconds} s {100 * share:.1f} %" for seconds, share in test["by_seconds"].items()) in text
+    assert ", ".join(f"{seconds} s {percent(share)}" for seconds, share in test["by_seconds"].items()) in text
+
+
+@pytest.mark.parametrize(
+    ("run", "row"),
+    [
+        ("cross-validation", "this one | five folds by artist"),
+        ("fault-filtered-seed-0", "this one, as it ships | fault-filtered split"),
+        ("original-fault-filtered", "the original's, its recipe, trained here | fault-filtered split"),
+    ],
+)
+def test_the_readme_s_figures_are_the_runs(run, row):
+    test = json.loads((TRAINING / f"{run}.json").read_text())["test"]
+    shares = [percent(test[f"track_accuracy{of}"]) for of in ("", "_macro")]
+    if row.startswith("this"):
+        ends = [test[f"track_accuracy{of}_interval"] for of in ("", "_macro")]
+        shares = [
+            f"{share} [{100 * low:.0f}, {100 * high:.0f}]" for share, (low, high) in zip(shares, ends, strict=True)
+        ]
+    assert f"| {row} | {test['tracks']} | {' | '.join(shares)} |" in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_s_leak_is_the_run_s():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    leaking, honest = (
+        json.loads((TRAINING / f"original-{split}.json").read_text())["test"]
+        for split in ("random-chunk", "fault-filtered")
+    )
+    assert f"reach {percent(leaking['chunk_accuracy'])} of the chunks that way here" in text
+    assert f"{percent(honest['track_accuracy_macro'])} of the clips" in text
 
 
 def test_card_tells_the_model_s_facts(metadata):
@@ -51,13 +83,6 @@ def test_card_tells_the_model_s_facts(metadata):
     assert f"{float(metadata['temperature']):.2f}, and an answer" in card
     assert f"{100 * test['track_accuracy_mean']:.1f} % of the test clips" in " ".join(card.split())
     assert f"that is {test['calibration_error']:.3f}" in card
-
-
-TRAINING = ROOT / "artifacts" / "training"
-
-
-def percent(share):
-    return f"{100 * share:.1f} %"
 
 
 @pytest.mark.parametrize("run", sorted(path.stem for path in TRAINING.glob("*.json")))
