@@ -121,7 +121,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.graph", description=__doc__)
     parser.add_argument("--model", type=Path, default=ARTIFACTS / "genre.onnx")
     parser.add_argument(
-        "--batches", type=int, nargs="+", default=[1, 4, 10, 64, 256, 1024], help="chunks in a batch; with 10"
+        "--batches", type=int, nargs="+", default=[1, 4, 10, 64, 256, 1024, 4096], help="chunks in a batch; with 10"
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="to spend on each figure")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write, and beside it a plot")

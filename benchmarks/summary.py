@@ -71,6 +71,12 @@ def table() -> str:
             "",
             "",
         ),
+        (
+            "memory of the service's front process, likewise",
+            f"{length['30']['front_mib']} and {length[longest]['front_mib']} MiB",
+            "",
+            "",
+        ),
     ]
     lines = ["| | here | librosa and PyTorch | |", "|---|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |".replace("1 cores", "1 core") for row in rows)])

@@ -1,7 +1,7 @@
 """How fast the command line gets through a library, and what a long file costs: `python -m benchmarks.throughput`.
 
 Files a second of `python -m serving FOLDER` on one core and on all; time and memory against the length of a file, up to
-an hour; and that hour against the same music as 120 files of 30 seconds.
+an hour, and the memory of the service's front process; and that hour against the same music as 120 files of 30 seconds.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.server import ROOT
+from benchmarks.server import FRONT, ROOT, Server
 from benchmarks.songs import recording
 from benchmarks.timing import write_result
+from benchmarks.traffic import send
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -98,9 +100,10 @@ def run(music: Path | None, files: int, hour: int, rounds: int, output: Path) ->
                 rate = round(files // len(KINDS) / seconds, 2)
                 result["files_a_second"][f"{kind} of {CLIP} s, {count} cores"] = rate
                 print(f"{kind:<5}of {CLIP} s, {count} cores: {rate:8.2f} files a second", flush=True)
-        result["length"] = lengths(
-            [length for length in LENGTHS if length < hour] + [hour], folder, music, begin[len(cores)], rounds
-        )
+        wanted = [length for length in LENGTHS if length < hour] + [hour]
+        result["length"] = lengths(wanted, folder, music, begin[len(cores)], rounds)
+        for length, memory in front_memory(wanted, folder, music).items():
+            result["length"][str(length)]["front_mib"] = memory
         result["hour"] = whole(hour, folder, music, begin, rounds)
     result["start_s"] = {f"{count} cores": round(seconds, 2) for count, seconds in begin.items()}
     result["timed"] = f"the command line on files, less its start; medians of {rounds}"
@@ -133,6 +136,32 @@ def lengths(
     return rows
 
 
+def front_memory(wanted: Sequence[int], folder: Path, music: Path | None) -> dict[int, int]:
+    """The highest resident memory of a front process of the service so far, MiB, after a file of each length."""
+    (folder / "home").mkdir()
+    server = Server(
+        folder / "home",
+        GENRE_WORKERS="1",
+        GENRE_MAX_SECONDS=str(2 * HOUR),
+        GENRE_TIMEOUT="600",
+        GENRE_MAX_WAIT="300",
+    )
+    highest = {}
+    try:
+        server.wait()
+        (front,) = server.workers(FRONT)
+        for length in wanted:
+            (outcome,) = send(server.url, recording("MP3", length, music), clients=1, seconds=1)[:1]
+            if outcome.status != HTTPStatus.OK:
+                raise RuntimeError(server.log.read_text())
+            status = Path(f"/proc/{front.pid}/status").read_text(encoding="utf-8")
+            highest[length] = int(status.partition("VmHWM:")[2].split()[0]) // 1024
+            print(f"an MP3 of {length} s  front_mib {highest[length]}", flush=True)
+    finally:
+        server.stop()
+    return highest
+
+
 def whole(hour: int, folder: Path, music: Path | None, begin: dict[int, float], rounds: int) -> dict[str, float]:
     """A long file against the same music in files of 30 seconds, on one core and on all."""
     cores = sorted(os.sched_getaffinity(0))
@@ -153,7 +182,9 @@ def plot(rows: Rows, path: Path) -> None:
     """Memory against length."""
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     minutes = [float(length) / 60 for length in rows]
-    axes.plot(minutes, [row["memory_mib"] for row in rows.values()], marker="o")
+    for key, label in (("memory_mib", "the command line"), ("front_mib", "a front process of the service")):
+        axes.plot(minutes, [row[key] for row in rows.values()], marker="o", label=label)
+    axes.legend(fontsize="small")
     axes.set(xlabel="minutes of music in the file", ylabel="resident memory at its highest, MiB", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=120)

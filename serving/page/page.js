@@ -13,12 +13,16 @@ const SAY_SECONDS = 10; // between two announcements of progress
 const UNREACHABLE = "The service cannot be reached: try again in a moment.";
 const UNREADABLE = "This file cannot be read: it may have been moved, or be a folder.";
 
+// What is taken of a folder, where covers and lists lie beside the music; a file that is chosen is sent whatever it is.
+const MUSIC = /\.(aac|aif[cf]?|aiff|amr|ape|au|caf|flac|m4[ab]|mka|mkv|mov|mp[234]|mpga|og[agv]|opus|snd|wave?|weba|webm|wma|wv)$/i;
+
 const byId = (id) => document.getElementById(id);
 const element = (tag, text = "", className = "") =>
   Object.assign(document.createElement(tag), { textContent: text, className });
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
 const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+const length = (s) => clock(Math.round(s));
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const files = (n) => `${n} ${n === 1 ? "file" : "files"}`;
 
@@ -109,7 +113,7 @@ class Track {
     this.unsurePart.hidden = !answer.uncertain;
     this.warningPart.hidden = !warning;
     this.warningPart.textContent = warning ?? "";
-    this.factsPart.textContent = `${clock(duration)}, ${size(this.file.size)}`;
+    this.factsPart.textContent = `${length(duration)}, ${size(this.file.size)}`;
     this.sliderPart.ariaValueMax = Math.round(duration);
     tint(this.card, genre);
     this.barsPart.replaceChildren(
@@ -140,16 +144,25 @@ class Track {
     const { duration, segments } = this.answer;
     this.timelinePart.replaceChildren(
       ...stretches(segments).map(({ start, end, genre }) => {
-        const stretch = element("span", genre ?? "", genre ? "" : "silent");
+        const stretch = element("span", "", genre ? "" : "silent");
+        stretch.append(element("i", genre ?? ""));
         stretch.style.left = `${(100 * start) / duration}%`;
         stretch.style.width = `${(100 * (end - start)) / duration}%`;
         stretch.title = `${clock(start)} to ${clock(end)}: ${genre ?? "silent"}`;
         return genre ? tint(stretch, genre) : stretch;
       }),
     );
+    this.fit();
     if (duration > WAVE_SECONDS) this.note("No waveform is drawn for a file this long.");
     else wave(this);
     this.draw();
+  }
+
+  /** Names that do not fit are not shown: the legend has them, and who points at a stretch is told. */
+  fit() {
+    const words = [...this.timelinePart.children].map((stretch) => [stretch.firstChild, stretch.clientWidth]);
+    const fits = words.map(([word, room]) => word.offsetWidth <= room);
+    words.forEach(([word], i) => word.classList.toggle("long", !fits[i]));
   }
 
   leave() {
@@ -198,7 +211,7 @@ class Track {
     const { duration } = this.answer;
     const segment = this.segment(this.time);
     const p = segment?.genre ? ` ${percent(segment.probabilities[segment.genre])}` : "";
-    this.readoutPart.textContent = `${clock(this.time)} / ${clock(duration)}  ${this.genreAt(this.time)}${p}`;
+    this.readoutPart.textContent = `${clock(this.time)} / ${length(duration)}  ${this.genreAt(this.time)}${p}`;
     this.sliderPart.style.setProperty("--at", duration ? this.time / duration : 0);
     if (!this.inView || !this.peaks) return;
     const canvas = this.wavePart;
@@ -336,13 +349,15 @@ function remove(track) {
 }
 
 function removeOne(track) {
-  const place = tracks.indexOf(track);
+  const shown = tracks.filter((each) => each === track || !each.card.hidden);
+  const place = shown.indexOf(track);
   remove(track);
-  tracks.splice(place, 1);
+  tracks.splice(tracks.indexOf(track), 1);
   queue = queue.filter((each) => each !== track);
-  (tracks[place] ?? tracks[place - 1])?.removePart.focus(); // the keyboard stays where it was
+  const next = shown[place + 1] ?? shown[place - 1];
+  report(); // after the last that a filter shows, all are shown
+  (next ?? tracks[0])?.removePart.focus(); // the keyboard stays where it was
   if (!tracks.length) byId("files").focus();
-  update();
 }
 
 // ---- What is said of all files.
@@ -363,11 +378,18 @@ function makeFilters() {
     if (!filters.has(key)) {
       const button = Object.assign(element("button", key.replace("genre ", "")), { type: "button" });
       button.append(element("b", "0"));
-      button.onclick = () => ((filter = key), update());
+      button.onclick = () => choose(key);
       filters.set(key, byId("filters").appendChild(button));
     }
     if (key.startsWith("genre ")) tint(filters.get(key), key.slice(6)).classList.add("key");
   }
+}
+
+function choose(key) {
+  filter = key;
+  report();
+  const shown = tracks.filter((track) => !track.card.hidden).length;
+  say(`${files(shown)} shown: ${key.replace("genre ", "")}.`);
 }
 
 /** Soon, and once for many changes. */
@@ -394,13 +416,19 @@ function report() {
   document.body.classList.toggle("busy", tracks.length > 0);
   document.title = left ? `${ended} of ${tracks.length} done` : "Which genre is it?";
   byId("stop").textContent = stopped && !left ? "Go on" : "Stop";
-  byId("stop").disabled = !left && !stopped;
+  const idle = !left && !stopped;
+  if (idle && document.activeElement === byId("stop")) byId("copy").focus(); // a disabled button has no focus
+  byId("stop").disabled = idle;
   byId("copy").disabled = byId("download").disabled = !(done + failed);
+  if (!tracks.some((track) => matches(track, filter))) filter = "all";
   for (const [key, button] of filters) {
+    const matching = tracks.filter((track) => matches(track, key)).length;
     button.ariaPressed = key === filter;
-    button.lastChild.textContent = tracks.filter((track) => matches(track, key)).length;
+    button.disabled = !matching;
+    button.lastChild.textContent = matching;
   }
   for (const track of tracks) track.card.hidden = !matches(track, filter);
+  if (current?.card.hidden) player.pause(); // who cannot be seen cannot be stopped
   // A live region is read out at every change, so it changes at the end and now and then.
   const [only] = tracks;
   const single = tracks.length === 1 && (only.answer ? `${only.answer.genre}, ${only.statusPart.textContent}` : only.error);
@@ -538,7 +566,7 @@ const seen = new IntersectionObserver(
 );
 
 function redraw() {
-  for (const track of tracks) if (track.answer) track.draw();
+  for (const track of tracks) if (track.answer) (track.draw(), track.fit());
 }
 window.addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
@@ -547,7 +575,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 function add(named) {
   const fresh = named.map(([file, name]) => new Track(file, name));
-  if (!fresh.length) return say("There are no files in it.");
+  if (!fresh.length) return say("There is no music in it.");
   filter = "all";
   tracks = [...fresh, ...tracks];
   byId("tracks").prepend(...fresh.map((track) => track.card));
@@ -559,15 +587,18 @@ function add(named) {
   enqueue(fresh);
 }
 
-/** Files of a dropped entry as [file, name], folders walked; hidden files (.DS_Store) are nobody's music. */
+const isMusic = (name) => MUSIC.test(name) && !name.startsWith("."); // ._song.mp3 is a Mac's note on song.mp3
+
+/** Files of a dropped entry as [file, name], folders walked. */
 async function walk(entry) {
   const call = (target, method) => new Promise((resolve, reject) => target[method](resolve, reject));
   if (entry.isFile) return [[await call(entry, "file"), entry.fullPath.slice(1)]];
   const reader = entry.createReader();
   const found = [];
   for (let some; (some = await call(reader, "readEntries")).length; ) found.push(...some); // a hundred at a time
-  found.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
-  return (await Promise.all(found.filter((each) => !each.name.startsWith(".")).map(walk))).flat();
+  found.sort((a, b) => inOrder(a.name, b.name));
+  const meant = found.filter(({ name, isFile }) => (isFile ? isMusic(name) : !name.startsWith(".")));
+  return (await Promise.all(meant.map(walk))).flat();
 }
 
 async function drop({ items, files: plain }) {
@@ -577,13 +608,18 @@ async function drop({ items, files: plain }) {
   return (await Promise.all(entries.map(walk))).flat();
 }
 
-for (const input of [byId("files"), byId("folder")]) {
-  input.addEventListener("change", () => {
-    const chosen = [...input.files].filter((file) => !file.name.startsWith("."));
-    add(chosen.map((file) => [file, file.webkitRelativePath || file.name]));
-    input.value = "";
-  });
-}
+const inOrder = (a, b) => a.localeCompare(b, undefined, { numeric: true });
+
+byId("files").onchange = () => {
+  add([...byId("files").files].map((file) => [file, file.name]));
+  byId("files").value = "";
+};
+byId("folder").onchange = () => {
+  const hidden = /(^|\/)\./; // a file or a folder on the way to it
+  const found = [...byId("folder").files].map((file) => [file, file.webkitRelativePath]);
+  add(found.filter(([file, path]) => isMusic(file.name) && !hidden.test(path)).sort(([, a], [, b]) => inOrder(a, b)));
+  byId("folder").value = "";
+};
 byId("folder").parentElement.hidden = !("webkitdirectory" in byId("folder"));
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {

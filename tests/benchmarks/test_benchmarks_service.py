@@ -58,5 +58,6 @@ def test_throughput_memory_and_the_cost_of_length_are_measured(run):
     result, printed = run("throughput", "--files", "4", "--hour", "60", "--rounds", "1")
     assert len(result["files_a_second"]) in {4, 8}  # formats, on one core and on all
     assert result["length"]["60"]["memory_mib"] > 50
+    assert 50 < result["length"]["30"]["front_mib"] <= result["length"]["60"]["front_mib"]
     assert set(result["hour"]) == set(result["start_s"])
     assert "60 s in one file against files of 30 s" in printed

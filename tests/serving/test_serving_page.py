@@ -200,6 +200,57 @@ def test_a_broken_file_stops_no_other(visit, client):
     expect(page.locator(".card:visible")).to_have_count(4)
 
 
+def test_of_a_folder_the_music_is_taken_in_order(visit, tmp_path):
+    album = tmp_path / "album"
+    for name in ("10 last.wav", "2 first.wav", "cover.jpg", "._2 first.wav", ".hidden/3.wav", "list.m3u"):
+        (album / name).parent.mkdir(parents=True, exist_ok=True)
+        (album / name).write_bytes(SONG)
+    page = visit()
+    page.locator("#folder").set_input_files(album)
+    ends(page, "2 of 2 files done")
+    assert page.locator("h3").all_text_contents() == ["album/2 first.wav", "album/10 last.wav"]
+
+
+def test_filters_lead_nowhere_empty_and_keep_the_keyboard(visit):
+    page = visit()
+    choose(page, file("a.wav", SONG), file("b.txt", BROKEN), file("c.txt", BROKEN))
+    choose(page, file("d.wav", SONG))
+    ends(page, "2 of 4 files done, 2 failed")
+    song = card(page, "a.wav")
+    song.get_by_role("button", name="Play a.wav").click()
+    expect(song.get_by_role("button", name="Pause a.wav")).to_be_visible()
+    page.get_by_role("button", name="failed 2").click()
+    expect(page.locator("#said")).to_have_text("2 files shown: failed.")
+    assert page.evaluate("document.getElementById('player').paused")
+    focused = "document.activeElement.ariaLabel ?? document.activeElement.textContent"
+    page.get_by_role("button", name="Remove b.txt").press("Enter")
+    assert page.evaluate(focused) == "Remove c.txt"
+    page.get_by_role("button", name="Remove c.txt").press("Enter")
+    expect(song).to_be_visible()  # where a filter would show nothing, all is shown
+    assert page.evaluate(focused) == "Remove d.wav"
+    expect(page.get_by_role("button", name="failed 0")).to_be_disabled()
+
+
+def test_names_of_segments_are_whole_or_not_there(visit):
+    page = visit(PHONE)
+    choose(page, file("song.ogg", OTHER))
+    ends(page, "1 of 1 file done")
+    cut = """all => all.filter(each => getComputedStyle(each.firstChild).visibility === "visible"
+                                   && each.firstChild.offsetWidth > each.clientWidth).length"""
+    assert page.locator(".timeline span").evaluate_all(cut) == 0
+    assert page.locator(".timeline i").count() > 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_longest_genre_stands_on_one_line(visit, width):
+    page = visit((width, 800))
+    choose(page, file("song.ogg", OTHER))
+    ends(page, "1 of 1 file done")
+    genre = page.locator("p.genre")
+    one = genre.evaluate("genre => (genre.textContent = 'pop', genre.offsetHeight)")
+    assert genre.evaluate("genre => (genre.textContent = 'classical', genre.offsetHeight)") == one
+
+
 def test_many_files_all_end(visit):
     page = visit()
     page.evaluate(
