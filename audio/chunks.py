@@ -22,7 +22,8 @@ def chunk_starts(samples: int) -> list[int]:
     if samples < CHUNK_SAMPLES:
         # Rounded down: 2.99 seconds must not read as "3 seconds long and must be at least 3".
         seconds = samples * 10 // SAMPLE_RATE / 10
-        message = f"The audio is {seconds:g} seconds long and must be at least {CHUNK_SECONDS}."
+        unit = "second" if seconds == 1 else "seconds"
+        message = f"The audio is {seconds:g} {unit} long and must be at least {CHUNK_SECONDS}."
         raise AudioError(message, "too_short")
     whole, tail = divmod(samples, CHUNK_SAMPLES)
     starts = [CHUNK_SAMPLES * index for index in range(whole)]

@@ -44,6 +44,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"genre-classifier {__version__}")
     parser.set_defaults(form="table")
     args = parser.parse_args(arguments)
+    if not all(args.paths):  # a variable of the shell that is not set must not mean the folder it is run in
+        parser.error("a PATH is empty")
     if args.top_k is not None and args.top_k < 1:
         parser.error("--top-k must be 1 or more")
     if args.skip_existing and (args.output is None or args.form == "table"):
@@ -83,7 +85,7 @@ def main() -> None:
     except OSError as error:
         print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(WRONG_USE)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

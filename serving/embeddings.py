@@ -30,6 +30,8 @@ class Embeddings:
         self._version = version
         self._files: list[str] = []
         self._embeddings: list[npt.NDArray[np.float32]] = []
+        if path.exists() and not path.is_file():  # a device, say, which a file would take the place of
+            raise ReportError(f"{path} is not a file that can be written.")
         try:
             if resume and path.exists():
                 self._read()
@@ -61,9 +63,12 @@ class Embeddings:
         part = self._path.with_name(self._path.name + ".part")
         files = np.array(self._files, np.str_)
         embeddings = np.stack(self._embeddings) if self._files else np.empty((0, 0), np.float32)
-        with part.open("wb") as file:
-            np.savez(file, files=files, embeddings=embeddings, model=np.array(self._version))
-        part.replace(self._path)
+        try:
+            with part.open("wb") as file:
+                np.savez(file, files=files, embeddings=embeddings, model=np.array(self._version))
+            part.replace(self._path)
+        finally:
+            part.unlink(missing_ok=True)  # there only if it failed
 
     def __enter__(self) -> Self:
         return self

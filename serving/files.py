@@ -1,7 +1,8 @@
 """Which files are meant: those that are named, those in folders, and those that a pattern fits."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 # What a folder is searched for; a file that is named is tried whatever its name says.
@@ -15,23 +16,41 @@ SUFFIXES = frozenset(
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
-    """The files of what is named, each once, in order.
+    """The files of what is named, each once however it is named, in order.
 
     Args:
-        paths: a file is meant as it is; a folder means the audio files in it and below, by their suffix; and a pattern
-            as `glob` has them, `**` for any depth among them, whatever it fits. What is not there is meant as a file,
-            so that it can be told of.
+        paths: a file is meant as it is; a folder means the audio files in it and below, by their suffix, but for hidden
+            ones; and a pattern as `glob` has them, `**` for any depth among them, whatever it fits. What is not there,
+            or cannot be looked into, is meant as a file, so that it can be told of.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for path in paths:
-        fitting = [] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (absolute ones)
+        fitting = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (absolute ones)
         for each in fitting or [path]:
-            found.update(dict.fromkeys(sorted(_inside(Path(each))) if Path(each).is_dir() else [Path(each)]))
-    return list(found)
+            for file in _inside(each) if os.path.isdir(each) else [each]:  # noqa: PTH112 (which raises for some names)
+                found.setdefault(_place(file), Path(file))
+    return list(found.values())
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+def _inside(folder: str) -> list[str]:
+    """The audio files in a folder and below, through links to other folders, and those folders that cannot be read."""
+    found: list[str] = []
+    closed: list[OSError] = []
+    seen = set()  # for a link may lead back
+    for inside, folders, names in os.walk(folder, onerror=closed.append, followlinks=True):
+        here = os.path.realpath(inside)
+        seen.add(here)
+        new = (name for name in folders if os.path.realpath(os.path.join(here, name)) not in seen)  # noqa: PTH118
+        folders[:] = sorted(name for name in new if not name.startswith("."))
+        music = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)  # noqa: PTH122
+        found += (os.path.join(inside, name) for name in music if not name.startswith("."))  # noqa: PTH118
+    return sorted([*found, *(error.filename for error in closed)], key=Path)
+
+
+def _place(file: str) -> str:
+    """Where a file lies, whichever way there was named; a link to a file is a file of its own."""
+    folder, name = os.path.split(file)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
 
 
 def is_music(output: Path, files: Iterable[Path]) -> bool:

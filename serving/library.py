@@ -16,7 +16,7 @@ from serving.embeddings import Embeddings
 from serving.errors import TagError
 from serving.files import find_files, is_music
 from serving.judge import Judge, Judgement
-from serving.report import ReportError, open_report
+from serving.report import ReportError, open_report, shown
 from serving.session import ModelError, ModelInfo
 from serving.settings import read_settings
 from serving.verdict import Wish
@@ -70,13 +70,13 @@ def judge_library(order: Order) -> int:
 
     def fail(what: str, file: Path, error: Exception) -> None:
         failed[what] += 1
-        tqdm.write(f"{file}: {error}", file=sys.stderr)
+        tqdm.write(f"{shown(str(file))}: {error}", file=sys.stderr)
 
     with ExitStack() as stack:
         try:
             judge = Judge(read_settings())
             outputs = _open(order, judge.info, stack)
-        except (ModelError, ReportError) as error:
+        except (ModelError, ReportError, SystemExit) as error:
             raise OrderError(str(error)) from error
         files = [file for file in files if any(str(file) not in output.done for output in outputs)]
         judgements = judge.judge_all(files, Wish(top_k=order.top_k))

@@ -100,7 +100,7 @@ class TableReport(Report):
         """Write one file's lines; a question mark stands behind what is uncertain."""
         verdict = judgement.verdict
         genre = verdict.genre + "?" * verdict.uncertain
-        self.line(f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {_clock(verdict.duration):>6}  {file}")
+        self.line(f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {_clock(verdict.duration):>6}  {shown(file)}")
         under = " " * (self._width + 2)
         if self._ranking:
             others = (f"{label} {p:.0%}" for label, p in verdict.probabilities.items() if label != verdict.genre)
@@ -173,6 +173,11 @@ def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(rows)
     return lines.getvalue()
+
+
+def shown(name: str) -> str:
+    """A file's name for people to read: what would do something to a terminal is spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _clock(seconds: float) -> str:

@@ -22,6 +22,7 @@ from mutagen.mp4 import MP4Tags
 from serving.errors import TagError
 from serving.judge import Judgement
 
+NO_PLACE = "This format has no place for a genre: its tags are left as they are."
 ID3_UTF8, ID3_V23 = 3, (2, 3, 0)
 
 
@@ -51,17 +52,22 @@ def write_genre(path: Path, genre: str) -> None:
     try:
         opened = mutagen.File(path)
         if opened is None:
-            raise TagError("This format has no place for a genre: its tags are left as they are.")
+            raise TagError(NO_PLACE)
         if opened.tags is None:
-            opened.add_tags()
+            _add_tags(opened)
         if _set(opened.tags, genre):
             _save(opened, path)
-    except NotImplementedError as error:
-        raise TagError("This format has no place for a genre: its tags are left as they are.") from error
     except (mutagen.MutagenError, av.FFmpegError) as error:
         raise TagError(f"Its tags cannot be changed, and are left as they are: {error}.") from error
     except OSError as error:
         raise TagError(f"Its tags cannot be written, and are left as they are: {error.strerror or error}.") from error
+
+
+def _add_tags(opened: Any) -> None:
+    try:
+        opened.add_tags()
+    except (NotImplementedError, mutagen.MutagenError) as error:
+        raise TagError(NO_PLACE) from error
 
 
 def _set(tags: Any, genre: str) -> bool:

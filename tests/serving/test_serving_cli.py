@@ -107,6 +107,56 @@ def test_a_pattern_is_what_it_fits(serving, music):
     assert f"{music / '*.flac'}: " in result.stderr
 
 
+def files_of(told):
+    return [json.loads(line)["file"] for line in told.stdout.splitlines()]
+
+
+def test_a_file_is_judged_once_however_it_is_named(serving, music, tmp_path):
+    (music / "deep" / "loop").symlink_to(music)
+    (music / "link.wav").symlink_to(music / "a.wav")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "c.wav").write_bytes(sound_file(tone(3)))
+    (music / "other").symlink_to(tmp_path / "other")
+    names = ["a.wav", "deep/b.FLAC", "link.wav", "other/c.wav"]
+    assert files_of(serving("--json", music)) == [str(music / name) for name in names]
+    aliases = [music / "deep" / ".." / "a.wav", music / "a.wav", music / "**" / "a.wav"]
+    assert files_of(serving("--json", *aliases)) == [str(aliases[0])]
+
+
+def test_what_is_hidden_is_not_looked_for_and_what_cannot_be_read_is_told(serving, music):
+    (music / "._a.wav").write_text("a Mac's note on a.wav")
+    (music / ".trash").mkdir()
+    (music / ".trash" / "old.wav").write_bytes(sound_file(tone(3)))
+    (music / "gone.mp3").symlink_to(music / "nowhere")
+    long = "x" * 300 + ".mp3"
+    result = serving("--json", music, long, music / "._a.wav", status=1)
+    assert files_of(result) == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
+    told = [line.partition(": ")[0] for line in result.stderr.splitlines()]
+    assert told == [str(music / "gone.mp3"), long, str(music / "._a.wav"), "3 of 5 files could not be judged."]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_not_written_over(serving, music, tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("pipe.npz", "folder.npz"):
+        assert "not a file that can be written" in serving("--embeddings", tmp_path / name, music, status=2).stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path != music) == ["folder.npz", "pipe.npz"]
+    assert (tmp_path / "pipe.npz").is_fifo()
+
+
+def test_a_setting_that_will_not_do_is_wrong_use(serving, music, monkeypatch):
+    monkeypatch.setenv("GENRE_THREADS", "-1")
+    assert serving(music, status=2).stderr.startswith("GENRE_THREADS='-1' will not do")
+
+
+def test_a_name_does_nothing_to_the_terminal(serving, music):
+    (music / "a.wav").rename(music / "\x1b[31mred\n.wav")
+    lines = serving(music).stdout.splitlines()
+    assert len(lines) == 3
+    assert "\\x1b[31mred\\n.wav" in lines[1]
+
+
 def test_segments_in_a_table_are_stretches_of_a_genre(serving, music):
     song = tone(13)
     song[3 * RATE : 9 * RATE] = 0
@@ -316,6 +366,7 @@ def test_a_folder_without_music(serving, tmp_path):
         ["--skip-existing", "x"],
         ["--output", "x.out", "--embeddings", "x.out", "x"],
         ["--what", "x"],
+        ["x", ""],
     ],
 )
 def test_wrong_use_is_exit_code_2(serving, arguments):
