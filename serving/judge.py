@@ -11,10 +11,9 @@ import numpy as np
 from serving.clip import Clip
 from serving.parallel import cores, in_order
 from serving.session import CPU, GenreSession
-from serving.settings import Settings
+from serving.settings import CPU_BATCH, Settings
 from serving.verdict import Embedding, Verdict, Wish, decide, embed
 
-CPU_BATCH = 16  # chunks; a CPU is no faster with more
 FILES_AHEAD = 4  # for each thread: a long file holds up the answers of those after it, and not the work on them
 BATCHES_AHEAD = 4  # of a file: its one thread decodes about as fast as one or two judge
 

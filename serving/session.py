@@ -128,7 +128,7 @@ def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) 
     onnxruntime.set_default_logger_severity(FATAL)  # it writes pages where CUDA fails; what matters is said below
     if provider != "cpu":
         session, why_not = None, "there is no NVIDIA driver"
-        driver = _has_nvidia_driver()
+        driver = has_nvidia_driver()
         if CUDA not in onnxruntime.get_available_providers():
             why_not = "this onnxruntime is built without it"
         elif driver:
@@ -145,7 +145,8 @@ def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) 
         raise ModelError(f"{model} is not a model ONNX Runtime can load: {_reason(error)}.") from error
 
 
-def _has_nvidia_driver() -> bool:
+def has_nvidia_driver() -> bool:
+    """Whether CUDA might work here; only a session tells whether it does."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

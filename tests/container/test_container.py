@@ -186,7 +186,7 @@ def test_two_hundred_requests_leave_the_memory_as_it_is(container, song):
     after = container.memory()
     print(f"{before / 2**20:.0f} MiB before 200 requests, {after / 2**20:.0f} MiB after")
     assert after < before + 64 * 2**20
-    assert after < 3 * 2**29
+    assert after < 2**30
 
 
 def test_broken_files_and_too_much_of_them_are_refused(container):

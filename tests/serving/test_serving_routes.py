@@ -19,7 +19,7 @@ from serving.admission import Admission
 from serving.errors import RequestError
 from serving.front import Front, Output
 from serving.routes import FrontMiddleware, make_routes
-from serving.session import GenreSession
+from serving.session import GenreSession, has_nvidia_driver
 from serving.settings import Settings
 from serving.upload import read_upload
 
@@ -352,7 +352,7 @@ def test_the_model_and_the_limits(web):
     assert answer["limits"] == {
         "max_upload_mb": 1,
         "max_seconds": 20.0,
-        "max_batch_size": 64,
+        "max_batch_size": 64 if has_nvidia_driver() else 16,
         "max_files": 100,
         "max_wait": 15.0,
         "timeout": 30.0,

@@ -88,7 +88,7 @@ def pretended_gpu(monkeypatch):
             rows.append(len(inputs["waveform"]))
             return self.session.run(names, inputs)
 
-    monkeypatch.setattr("serving.session._has_nvidia_driver", lambda: True)
+    monkeypatch.setattr("serving.session.has_nvidia_driver", lambda: True)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Pretended)
