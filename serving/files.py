@@ -25,9 +25,9 @@ def find_files(paths: Sequence[str]) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        fitting = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (absolute ones)
+        fitting = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
         for each in fitting or [path]:
-            for file in _inside(each) if os.path.isdir(each) else [each]:  # noqa: PTH112 (which raises for some names)
+            for file in _inside(each) if os.path.isdir(each) else [each]:
                 found.setdefault(_place(file), Path(file))
     return list(found.values())
 
@@ -40,17 +40,17 @@ def _inside(folder: str) -> list[str]:
     for inside, folders, names in os.walk(folder, onerror=closed.append, followlinks=True):
         here = os.path.realpath(inside)
         seen.add(here)
-        new = (name for name in folders if os.path.realpath(os.path.join(here, name)) not in seen)  # noqa: PTH118
+        new = (name for name in folders if os.path.realpath(os.path.join(here, name)) not in seen)
         folders[:] = sorted(name for name in new if not name.startswith("."))
-        music = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)  # noqa: PTH122
-        found += (os.path.join(inside, name) for name in music if not name.startswith("."))  # noqa: PTH118
+        music = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
+        found += (os.path.join(inside, name) for name in music if not name.startswith("."))
     return sorted([*found, *(error.filename for error in closed)], key=Path)
 
 
 def _place(file: str) -> str:
     """Where a file lies, whichever way there was named; a link to a file is a file of its own."""
     folder, name = os.path.split(file)
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def is_music(output: Path, files: Iterable[Path]) -> bool:
