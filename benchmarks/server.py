@@ -60,6 +60,13 @@ class Server:
                 command, cwd=cwd, env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
             )
 
+    def __enter__(self) -> Self:
+        self.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def wait(self, seconds: float = 60) -> float:
         """Wait until /readyz says yes, and give the seconds that took.
 

@@ -54,7 +54,7 @@ def table() -> str:
             "first request",
             f"{cold['first_request_ms']:.0f} ms",
             "",
-            f"{cold['first_against_steady']:.1f} times the steady p50",
+            f"{cold['first_against_steady']:.2f} times the steady p50",
         ),
         *(
             (f"command line, files a second: {name}", f"{rate:.1f}", "", "")

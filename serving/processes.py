@@ -5,6 +5,7 @@ BentoML's arbiter starts the workers of both services, looks every ten seconds w
 
 import ctypes
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
@@ -74,8 +75,7 @@ def keep_memory() -> None:
     By default glibc gives back what large arrays were in, and each page must be mapped and cleared anew: 2 of the 60 ms
     of a clip of 30 seconds.
     """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # which not every libc has
         libc.mallopt(M_MMAP_THRESHOLD, LARGE)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from serving import __version__
+
 ROOT = Path(__file__).parents[1]
 RUNTIMES = {"bentofile.yaml": "onnxruntime-gpu[cuda,cudnn]", "bentofile.cpu.yaml": "onnxruntime"}
 BESIDE_THE_CODE = {
@@ -67,6 +69,15 @@ def test_the_lists_of_packages_agree(bentofile):
     wanted = {each for each in wanted if not each.startswith("onnxruntime")}
     listed = yaml.safe_load((ROOT / bentofile).read_text())["python"]["packages"][1:]
     assert {str(Requirement(each)) for each in listed} == wanted | {f"{RUNTIMES[bentofile]}>=1.22"}
+
+
+def test_a_release_is_wheel_sdist_and_bento_of_one_version(tmp_path):
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
+    venv = Path(sys.executable).parents[1]  # as it is: nothing is installed into it
+    subprocess.run(["make", "-o", f"{venv}/dev.installed", f"VENV={venv}", "release"], cwd=source, check=True)
+    names = {path.name for path in (source / "dist").iterdir()}
+    assert names == {f"genre_classifier-{__version__}{rest}" for rest in ("-py3-none-any.whl", ".tar.gz", ".bento")}
 
 
 def _plain(name):

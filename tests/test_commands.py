@@ -37,12 +37,8 @@ def commands():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("bentoml"))
-    try:
-        server.wait()
+    with Server(tmp_path_factory.mktemp("bentoml")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ const UNREACHABLE = "The service cannot be reached: try again in a moment.";
 const UNREADABLE = "This file cannot be read: it may have been moved, or be a folder.";
 
 // What is taken of a folder, where covers and lists lie beside the music; a file that is chosen is sent whatever it is.
-const MUSIC = /\.(aac|aif[cf]?|aiff|amr|ape|au|caf|flac|m4[ab]|mka|mkv|mov|mp[234]|mpga|og[agv]|opus|snd|wave?|weba|webm|wma|wv)$/i;
+const MUSIC = /\.(aac|aif[cf]?|amr|ape|asf|au|caf|flac|m4[ab]|mka|mkv|mov|mp[234]|mpga|og[agv]|opus|snd|wave?|weba|webm|wma|wv)$/i;
 
 const byId = (id) => document.getElementById(id);
 const element = (tag, text = "", className = "") =>

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.songs import recording
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -52,6 +54,18 @@ def test_batching_is_measured_on_and_off(run):
         assert measured["on"]["rows_a_run"] >= 1
         assert all(set(each["statuses"]) == {"200"} for each in measured.values())
     assert result["3 s, 8 clients"]["on"]["rows_a_run"] > 1
+
+
+def test_exactness_is_measured_on_real_music(tmp_path):
+    folder = tmp_path / "gtzan" / "blues"
+    folder.mkdir(parents=True)
+    (folder / "blues.00000.ogg").write_bytes(recording("OGG", 9).content)
+    output = tmp_path / "exactness.json"
+    command = [sys.executable, "-m", "benchmarks.exactness", "--data", str(tmp_path), "--output", str(output)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    result = json.loads(output.read_text())
+    assert result["chunks"] == 2  # of a clip, the second and the last
+    assert all(0 < each["largest"] < 0.01 for each in result["difference"].values())
 
 
 def test_throughput_memory_and_the_cost_of_length_are_measured(run):

@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from serving_stand_in import RATE, ROOT, sound_file, tone
 
+from serving.files import SUFFIXES
+
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 
@@ -209,6 +211,13 @@ def test_of_a_folder_the_music_is_taken_in_order(visit, tmp_path):
     page.locator("#folder").set_input_files(album)
     ends(page, "2 of 2 files done")
     assert page.locator("h3").all_text_contents() == ["album/2 first.wav", "album/10 last.wav"]
+
+
+def test_a_folder_s_music_is_the_command_line_s():
+    script = (ROOT / "serving" / "page" / "page.js").read_text()
+    (pattern,) = re.findall(r"^const MUSIC = /(.*)/i;$", script, re.MULTILINE)
+    assert all(re.search(pattern, f"song{suffix}") for suffix in SUFFIXES)
+    assert not [name for name in ("cover.jpg", "list.m3u", "disc.cue", "notes.txt") if re.search(pattern, name)]
 
 
 def test_filters_lead_nowhere_empty_and_keep_the_keyboard(visit):
