@@ -1,1 +1,1 @@
-"""Scripts that measure it, and the librosa way of doing the same."""
+"""Benchmarks of the graph, the service and the command line, and a baseline by librosa and PyTorch."""

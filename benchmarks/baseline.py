@@ -1,6 +1,6 @@
-"""The librosa way of doing the same: features chunk by chunk, a CNN in PyTorch, a plain threaded HTTP server.
+"""The baseline: librosa's features chunk by chunk, the original CNN in PyTorch, a plain threaded HTTP server.
 
-`python -m benchmarks.baseline PORT` serves on loopback, for the benchmarks to compare with.
+`python -m benchmarks.baseline PORT` serves on loopback, for the benchmarks to compare the service with.
 """
 
 import argparse
@@ -16,22 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE
-from train.checkpoint import GTZAN_LABELS
+from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
 from train.features import CHANNELS
-from train.model import GenreNet
-from train.spectrum import FRAMES, N_MFCC
+from train.features.spectrum import FRAMES, N_MFCC
+from train.network.checkpoint import GTZAN_LABELS
+from train.network.table import build_network
 
 
 def librosa_features(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features of one chunk, float32 (66150,) to float32 (5, 40, 130), by librosa's public functions alone."""
+    """Features of one chunk, float32 (66150,) to float32 (5, 40, 130), by librosa's public functions."""
     mfcc = librosa.feature.mfcc(y=chunk, sr=SAMPLE_RATE, n_mfcc=N_MFCC)
     _, beats = librosa.beat.beat_track(y=chunk, sr=SAMPLE_RATE)
     image = np.empty((CHANNELS, N_MFCC, FRAMES), dtype=np.float32)
     image[0] = mfcc
     image[1] = librosa.feature.delta(mfcc)
     image[2] = librosa.feature.delta(mfcc, order=2)
-    # Of no beats, librosa makes no segments; the contract makes one.
+    # Without beats librosa makes no segment; here the whole chunk is one.
     image[3] = _resize(librosa.util.sync(mfcc, list(beats) or [0]))
     image[4] = _resize(librosa.feature.chroma_stft(y=chunk, sr=SAMPLE_RATE))
     return image
@@ -43,29 +43,29 @@ def _resize(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(resized[0, 0])
 
 
-class Classifier:
-    """A file's genre by librosa and a CNN. The weights are random: what they are makes no difference to its speed."""
+class BaselineClassifier:
+    """The genre of a waveform by librosa and a CNN with random weights, which make no difference to its speed."""
 
     def __init__(self) -> None:
-        """Make the network, and let librosa compile what it compiles when first used."""
-        self._network = GenreNet(len(GTZAN_LABELS), "original").eval()
+        """Make the network, and classify once, since librosa compiles functions at their first use."""
+        self._network = build_network("cnn", len(GTZAN_LABELS)).eval()
         self.classify(np.random.default_rng(0).standard_normal(CHUNK_SAMPLES).astype(np.float32))
 
     @torch.inference_mode()
     def classify(self, waveform: NDArray[np.float32]) -> dict[str, object]:
-        """The votes of the chunks of a waveform (samples,) at 22 050 Hz, and their mean probabilities."""
+        """The genre that most chunks of a waveform (samples,) at 22 050 Hz have, and the mean probabilities."""
         count = len(waveform) // CHUNK_SAMPLES
         chunks = waveform[: count * CHUNK_SAMPLES].reshape(count, CHUNK_SAMPLES)
         images = torch.from_numpy(np.stack([librosa_features(chunk) for chunk in chunks]))
-        log_probs, _ = self._network.classify(images)
+        log_probs, *_ = self._network.classify(images)
         votes = Counter(GTZAN_LABELS[index] for index in log_probs.argmax(dim=1).tolist())
         mean = log_probs.exp().mean(dim=0).tolist()
         return {"genre": votes.most_common(1)[0][0], "probabilities": dict(zip(GTZAN_LABELS, mean, strict=True))}
 
 
 def serve(port: int) -> None:
-    """Answer POST /classify with a multipart field of audio, a thread for each connection, until interrupted."""
-    classifier = Classifier()
+    """Answer POST /classify with a multipart field `audio`, one thread per connection, until interrupted."""
+    classifier = BaselineClassifier()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

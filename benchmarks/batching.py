@@ -1,7 +1,7 @@
-"""What adaptive batching is worth: `python -m benchmarks.batching` asks the service with it and without it.
+"""The effect of adaptive batching: `python -m benchmarks.batching` times the service with it and without it.
 
-Two servers take turns, one that joins the chunks of the requests that wait into one run of the session, and one that
-gives each request a run of its own; on CUDA where there is a GPU.
+Two servers take turns: one joins the chunks of waiting requests into one run of the session, the other gives each
+request a run of its own. Both use CUDA where there is a GPU.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from urllib.request import urlopen
 import matplotlib as mpl
 
 from benchmarks.machine import machine
-from benchmarks.server import Server
-from benchmarks.songs import Song, recording
 from benchmarks.timing import write_result
 from benchmarks.traffic import measure
+from tests.support.server import Server
+from tests.support.songs import Song, recording
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -31,7 +31,7 @@ Figures = dict[str, Any]
 
 
 def run(lengths: Sequence[int], clients: Sequence[int], seconds: float, output: Path) -> Figures:
-    """Measure all, print and write."""
+    """Measure, print and write everything."""
     result: Figures = {}
     with ExitStack() as stack:
         servers = {}
@@ -59,14 +59,14 @@ def run(lengths: Sequence[int], clients: Sequence[int], seconds: float, output: 
 
 
 def _measure(server: Server, song: Song, clients: int, seconds: float) -> Figures:
-    before = session(server)
+    before = session_rows_and_runs(server)
     measured = measure(server.url, song, clients=clients, seconds=seconds)
-    rows, runs = (after - earlier for after, earlier in zip(session(server), before, strict=True))
+    rows, runs = (after - earlier for after, earlier in zip(session_rows_and_runs(server), before, strict=True))
     return {**measured, "rows_a_run": round(rows / max(runs, 1), 2)}
 
 
-def session(server: Server) -> tuple[float, float]:
-    """Chunks that the session has judged, and the runs it took."""
+def session_rows_and_runs(server: Server) -> tuple[float, float]:
+    """Chunks that the session has classified, and the runs it took."""
     text = _metrics(server)
     rows, runs = (
         sum(float(value) for value in re.findall(rf"^genre_session_rows_{of}\S* (\S+)$", text, re.MULTILINE))
@@ -76,7 +76,7 @@ def session(server: Server) -> tuple[float, float]:
 
 
 def provider(server: Server) -> str:
-    """What the session runs on."""
+    """The execution provider of the session."""
     found = re.search(r'^genre_model_info\{.*provider="(\w+)"', _metrics(server), re.MULTILINE)
     return found[1] if found else ""
 
@@ -87,7 +87,7 @@ def _metrics(server: Server) -> str:
 
 
 def plot(result: Figures, lengths: Sequence[int], clients: Sequence[int], path: Path) -> None:
-    """Requests a second and their median against clients."""
+    """Requests a second and median latency against clients."""
     figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     for axes, (key, label) in zip(panels, (("a_second", "requests a second"), ("p50_ms", "p50, ms")), strict=True):
         for colour, length in enumerate(lengths):
@@ -105,9 +105,9 @@ def plot(result: Figures, lengths: Sequence[int], clients: Sequence[int], path: 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m benchmarks.batching`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batching", description=__doc__)
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="of the clips, in seconds")
-    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, help="how many at a time")
-    parser.add_argument("--seconds", type=float, default=5.0, help="to send requests for each figure")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="lengths of the clips, in seconds")
+    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, help="numbers of clients")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time to send requests for each figure")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write, and beside it a plot")
     return parser.parse_args(argv)
 

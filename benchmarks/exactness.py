@@ -1,4 +1,4 @@
-"""How near the graph's features come to librosa's: `python -m benchmarks.exactness` prints it and writes it down."""
+"""How close the features are to librosa's: `python -m benchmarks.exactness` compares them on real music."""
 
 import argparse
 import json
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE, cut_chunks, decode
 from benchmarks.baseline import librosa_features
+from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE, cut_chunks, decode
+from tests.support import DATA
 from train.errors import TrainingError, exit_code
 from train.features import Features
 
@@ -28,11 +29,11 @@ class Comparison:
     """Features of chunks by this project's module and by librosa.
 
     Attributes:
-        names: of the chunks.
-        features: this project's, (chunks, 5, 40, 130).
-        difference: largest of each channel, (chunks, 5).
-        beats_equal: whether librosa finds the same beat frames, (chunks,).
-        tuning_equal: whether librosa estimates the same tuning, (chunks,).
+        names: names of the chunks.
+        features: features by this project's module, (chunks, 5, 40, 130).
+        difference: largest difference in each channel, (chunks, 5).
+        beats_equal: whether both find the same beat frames, (chunks,).
+        tuning_equal: whether both estimate the same tuning, (chunks,).
     """
 
     def __init__(self, features: Features, chunks: Mapping[str, NDArray[np.float32]]) -> None:
@@ -47,7 +48,7 @@ class Comparison:
                 tunings.append(features.tuning(power))
         self.features = torch.cat(given).numpy()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # librosa tells of chunks in which no pitch is found
+            warnings.simplefilter("ignore", UserWarning)  # librosa warns of chunks in which it finds no pitch
             expected = np.stack([librosa_features(waveform) for waveform in waveforms])
             tuning = [librosa.estimate_tuning(S=_power(waveform), sr=SAMPLE_RATE) for waveform in waveforms]
         beat_frames = [librosa.beat.beat_track(y=waveform, sr=SAMPLE_RATE)[1] for waveform in waveforms]
@@ -57,9 +58,15 @@ class Comparison:
         self.tuning_equal = np.isclose(torch.cat(tunings).numpy(), tuning, rtol=0, atol=1e-6)
 
     def summary(self) -> dict[str, Any]:
-        """Shares of equal decisions, and differences: of channels 3 and 4 only where the decision is equal."""
-        decided = [self.difference[:, 0] >= 0] * 3 + [self.beats_equal, self.tuning_equal]
-        differences = [self.difference[mask, channel] for channel, mask in enumerate(decided)]
+        """Shares of equal decisions, and differences by channel.
+
+        Channels 3 and 4 follow from the beats and from the tuning; they are compared where that decision is equal.
+        """
+        differences = [
+            *self.difference[:, :3].T,
+            self.difference[self.beats_equal, 3],
+            self.difference[self.tuning_equal, 4],
+        ]
         return {
             "chunks": len(self.names),
             "beats_equal": float(self.beats_equal.mean()),
@@ -82,17 +89,19 @@ def real_chunks(data: Path) -> dict[str, NDArray[np.float32]]:
         waveform = decode(path).waveform
         if len(waveform) >= CHUNK_SAMPLES:
             cut = cut_chunks(waveform)
-            places = (1, len(cut) - 1) if path.parent.parent.name == "gtzan" else range(len(cut))
-            chunks |= {f"{path.stem} chunk {place}": cut[place] for place in places}
+            indices = (1, len(cut) - 1) if path.parent.parent.name == "gtzan" else range(len(cut))
+            chunks |= {f"{path.stem} chunk {index}": cut[index] for index in indices}
     return chunks
 
 
-def run(data: Path, output: Path) -> None:
-    """Compares, prints a table and writes it as JSON.
+def run(data: Path | None, output: Path) -> None:
+    """Compare, print a table, and write it as JSON.
 
     Raises:
         TrainingError: there is no music to compare on.
     """
+    if data is None:
+        raise TrainingError("Set GENRE_DATA, or give --data: the folder that holds gtzan/.")
     chunks = real_chunks(data)
     if not chunks:
         raise TrainingError(f"{data} holds no gtzan/<genre>/*.ogg and no songs/*.ogg.")
@@ -109,7 +118,9 @@ def run(data: Path, output: Path) -> None:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m benchmarks.exactness`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exactness", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="a folder with gtzan/ and songs/")
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="a folder that holds gtzan/ and songs/ (default: GENRE_DATA)"
+    )
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write")
     return parser.parse_args(argv)
 

@@ -1,7 +1,7 @@
-"""What Locust runs for `benchmarks.traffic`: clients that send a file over and over, each as soon as it is answered.
+"""What Locust runs for `benchmarks.traffic`: clients that send one file over and over, each as soon as it is answered.
 
-Environment: GENRE_BODY, a file with the request's body; GENRE_BODY_TYPE, its content type; GENRE_TIMES, the file to
-write, a line of JSON for each request.
+Environment: GENRE_BODY, a file that holds the request's body; GENRE_BODY_TYPE, its content type; GENRE_TIMES, the file
+to write, one line of JSON a request.
 """
 
 import json
@@ -14,7 +14,7 @@ from locust import FastHttpUser, constant, events, task
 BODY = Path(os.environ["GENRE_BODY"]).read_bytes()
 HEADERS = {"Content-Type": os.environ["GENRE_BODY_TYPE"]}
 TIMES = Path(os.environ["GENRE_TIMES"])
-PATIENCE = 600.0  # seconds
+CLIENT_TIMEOUT_SECONDS = 600.0
 
 requests: list[dict[str, Any]] = []
 
@@ -23,21 +23,21 @@ class Listener(FastHttpUser):
     """Sends the file over and over."""
 
     wait_time = constant(0)
-    connection_timeout = network_timeout = PATIENCE
+    connection_timeout = network_timeout = CLIENT_TIMEOUT_SECONDS
 
     @task
     def classify(self) -> None:
-        """Once."""
+        """Send it once."""
         self.client.post("/classify", data=BODY, headers=HEADERS)  # type: ignore[arg-type]
 
 
 @events.request.add_listener  # type: ignore[untyped-decorator]
-def keep(start_time: float, response_time: float, response: Any, **_: Any) -> None:
-    """Keep what Locust would round."""
+def record(start_time: float, response_time: float, response: Any, **_: Any) -> None:
+    """Record what Locust would round."""
     requests.append({"begin": start_time, "seconds": response_time / 1000, "status": response.status_code})
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def write(**_: Any) -> None:
-    """Write all at the end."""
+    """Write all requests at the end."""
     TIMES.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""The machine and the versions that a benchmark ran with."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """Processor, cores, and versions of packages."""
+    """Processor, number of cores, and versions of Python and of packages."""
     versions = {"python": platform.python_version()}
     for package in packages:
         try:

@@ -1,12 +1,12 @@
-"""What the results come to: `python -m benchmarks.summary` prints the table of README.md and docs/benchmarks.md."""
+"""The results in one table: `python -m benchmarks.summary` prints what README.md and docs/benchmarks.md show."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.latency import LIBROSA, SERVICE, USUAL
-from benchmarks.ways import LIBROSA as LIBROSA_WAY
-from benchmarks.ways import ORT
+from benchmarks.contenders import LIBROSA, ORT
+from benchmarks.latency import LIBROSA as LIBROSA_SERVER
+from benchmarks.latency import SERVICE, TYPICAL
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -17,41 +17,37 @@ def read(name: str) -> Any:
 
 
 def table() -> str:
-    """Markdown: what was measured, here, the librosa way, and what the one is to the other."""
+    """Markdown: each figure of this project, that of librosa and PyTorch, and the ratio of both."""
     graph, latency, throughput = read("graph"), read("latency"), read("throughput")
     chunk = graph["ms_per_chunk"]["1 cores, batch 10"]
-    one, eight = (latency["latency"][f"{USUAL}, {clients} clients"] for clients in (1, 8))
+    one, eight = (latency["latency"][f"{TYPICAL}, {clients} clients"] for clients in (1, 8))
     cold, alone, ratios = latency["cold_start"], latency["alone_ms"], list(latency["ratios"].values())
     length = throughput["length"]
     longest = max(length, key=int)
     rows = [
         (
-            "a chunk of 3 s, one core, ten at a time",
+            "a chunk of 3 s, in a batch of ten on one core",
             f"{chunk[ORT]:.1f} ms",
-            f"{chunk[LIBROSA_WAY]:.1f} ms",
+            f"{chunk[LIBROSA]:.1f} ms",
             f"{graph['times_faster_than_librosa']:.1f} times as fast",
         ),
         (
-            f"`/classify` of a {USUAL}, one client, p50",
+            f"`/classify` of a {TYPICAL}, one client, p50",
             f"{one[SERVICE]['p50_ms']:.0f} ms",
-            f"{one[LIBROSA]['p50_ms']:.0f} ms",
+            f"{one[LIBROSA_SERVER]['p50_ms']:.0f} ms",
             f"{ratios[0]:.1f} times as fast",
         ),
+        (f"decoding that {TYPICAL} alone", f"{alone['decode']:.0f} ms", "", ""),
+        ("the graph over its ten chunks alone", f"{alone['graph']:.0f} ms", "", ""),
         (
-            f"of that p50, decoding {alone['decode']:.0f} ms and graph {alone['graph']:.0f} ms alone; the rest",
-            f"{ratios[2]:.0f} ms",
-            "",
-            "",
-        ),
-        (
-            f"requests a second, {USUAL}, 8 clients",
+            f"requests a second, {TYPICAL}, 8 clients",
             f"{eight[SERVICE]['a_second']:.1f}",
-            f"{eight[LIBROSA]['a_second']:.1f}",
+            f"{eight[LIBROSA_SERVER]['a_second']:.1f}",
             f"{ratios[1]:.1f} times as many",
         ),
         ("start to ready", f"{cold['start_to_ready_s']:.1f} s", "", ""),
         (
-            "first request",
+            "first request after the start",
             f"{cold['first_request_ms']:.0f} ms",
             "",
             f"{cold['first_against_steady']:.2f} times the steady p50",
@@ -66,14 +62,14 @@ def table() -> str:
             for cores, ratio in throughput["hour"].items()
         ),
         (
-            "memory of the command line, a file of 30 s and of an hour",
-            f"{length['30']['memory_mib']} and {length[longest]['memory_mib']} MiB",
+            "peak memory of the command line",
+            f"{length['30']['memory_mib']} MiB for 30 s, {length[longest]['memory_mib']} MiB for an hour",
             "",
             "",
         ),
         (
-            "memory of the service's front process, likewise",
-            f"{length['30']['front_mib']} and {length[longest]['front_mib']} MiB",
+            "peak memory of a front process of the service",
+            f"{length['30']['front_mib']} MiB for 30 s, {length[longest]['front_mib']} MiB for an hour",
             "",
             "",
         ),

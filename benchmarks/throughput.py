@@ -1,7 +1,7 @@
-"""How fast the command line gets through a library, and what a long file costs: `python -m benchmarks.throughput`.
+"""Files a second of the command line, and the cost of long files: `python -m benchmarks.throughput`.
 
-Files a second of `python -m serving FOLDER` on one core and on all; time and memory against the length of a file, up to
-an hour, and the memory of the service's front process; and that hour against the same music as 120 files of 30 seconds.
+Files a second of `genre-classifier FOLDER` on one core and on all; time and memory against the length of a file, up to
+an hour, and the memory of the service's front process; that hour against the same music as 120 files of 30 seconds.
 """
 
 import argparse
@@ -20,10 +20,11 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.server import FRONT, ROOT, Server
-from benchmarks.songs import recording
 from benchmarks.timing import write_result
 from benchmarks.traffic import send
+from tests.support import ROOT
+from tests.support.server import FRONT, Server
+from tests.support.songs import recording
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -40,16 +41,16 @@ class Run(NamedTuple):
 
     seconds: float
     memory: int
-    """Bytes of its resident set at their highest."""
+    """Peak resident set size in bytes."""
 
 
 def classify(path: Path, cores: Sequence[int]) -> Run:
-    """Run the command line on a file or a folder, with these cores alone.
+    """Run the command line on a file or a folder, on these cores only.
 
     Raises:
-        RuntimeError: it failed; with what it said.
+        RuntimeError: it failed; the message is its standard error.
     """
-    command = [sys.executable, "-m", "serving", str(path), "--json"]
+    command = [sys.executable, "-m", "genre_classifier", str(path), "--json"]
     variables = {**os.environ, "GENRE_PROVIDER": "cpu", "GENRE_MAX_SECONDS": str(2 * HOUR)}
     begin = time.perf_counter()
     with subprocess.Popen(
@@ -61,22 +62,22 @@ def classify(path: Path, cores: Sequence[int]) -> Run:
         preexec_fn=partial(os.sched_setaffinity, 0, cores),  # noqa: PLW1509 (no threads here)
     ) as process:
         assert process.stderr
-        said = process.stderr.read().decode()
+        errors = process.stderr.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(said)
+        raise RuntimeError(errors)
     return Run(time.perf_counter() - begin, usage.ru_maxrss * 1024)
 
 
 def median(path: Path, cores: Sequence[int], rounds: int) -> Run:
-    """The medians of some runs."""
+    """Median time and median memory of some runs."""
     runs = [classify(path, cores) for _ in range(rounds)]
     return Run(float(np.median([run.seconds for run in runs])), int(np.median([run.memory for run in runs])))
 
 
 def run(music: Path | None, files: int, hour: int, rounds: int, output: Path) -> dict[str, Any]:
-    """Measure all, print and write."""
+    """Measure, print and write everything."""
     cores = sorted(os.sched_getaffinity(0))
     result: dict[str, Any] = {"files_a_second": {}, "length": {}}
     with tempfile.TemporaryDirectory() as home:
@@ -92,7 +93,7 @@ def run(music: Path | None, files: int, hour: int, rounds: int, output: Path) ->
         for count in sorted({1, len(cores)}):
             begin[count] = median(one, cores[:count], rounds).seconds
             print(
-                f"{count} cores: {begin[count]:.2f} s for a file of 3 seconds and the start, subtracted below",
+                f"{count} cores: {begin[count]:.2f} s to start and classify a file of 3 seconds, subtracted below",
                 flush=True,
             )
             for kind in KINDS:
@@ -104,9 +105,9 @@ def run(music: Path | None, files: int, hour: int, rounds: int, output: Path) ->
         result["length"] = lengths(wanted, folder, music, begin[len(cores)], rounds)
         for length, memory in front_memory(wanted, folder, music).items():
             result["length"][str(length)]["front_mib"] = memory
-        result["hour"] = whole(hour, folder, music, begin, rounds)
+        result["hour"] = hour_in_one_file(hour, folder, music, begin, rounds)
     result["start_s"] = {f"{count} cores": round(seconds, 2) for count, seconds in begin.items()}
-    result["timed"] = f"the command line on files, less its start; medians of {rounds}"
+    result["timed"] = f"the command line on files, less its start; medians of {rounds} runs"
     result["machine"] = machine("onnxruntime-gpu", "onnxruntime", "soundfile", "soxr")
     write_result(output, result)
     plot(result["length"], output.with_suffix(".png"))
@@ -137,7 +138,7 @@ def lengths(
 
 
 def front_memory(wanted: Sequence[int], folder: Path, music: Path | None) -> dict[int, int]:
-    """The highest resident memory of a front process of the service so far, MiB, after a file of each length."""
+    """Peak resident memory of a front process of the service, in MiB, after a file of each length."""
     (folder / "home").mkdir()
     server = Server(
         folder / "home",
@@ -162,8 +163,10 @@ def front_memory(wanted: Sequence[int], folder: Path, music: Path | None) -> dic
     return highest
 
 
-def whole(hour: int, folder: Path, music: Path | None, begin: dict[int, float], rounds: int) -> dict[str, float]:
-    """A long file against the same music in files of 30 seconds, on one core and on all."""
+def hour_in_one_file(
+    hour: int, folder: Path, music: Path | None, begin: dict[int, float], rounds: int
+) -> dict[str, float]:
+    """Time of one long file over that of the same music in files of 30 seconds, on one core and on all."""
     cores = sorted(os.sched_getaffinity(0))
     (folder / "pieces").mkdir()
     for number in range(hour // CLIP):
@@ -179,13 +182,13 @@ def whole(hour: int, folder: Path, music: Path | None, begin: dict[int, float], 
 
 
 def plot(rows: Rows, path: Path) -> None:
-    """Memory against length."""
+    """Peak memory against the length of a file."""
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     minutes = [float(length) / 60 for length in rows]
     for key, label in (("memory_mib", "the command line"), ("front_mib", "a front process of the service")):
         axes.plot(minutes, [row[key] for row in rows.values()], marker="o", label=label)
     axes.legend(fontsize="small")
-    axes.set(xlabel="minutes of music in the file", ylabel="resident memory at its highest, MiB", ylim=(0, None))
+    axes.set(xlabel="minutes of music in the file", ylabel="peak resident memory, MiB", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -195,9 +198,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m benchmarks.throughput`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
     parser.add_argument("--music", type=Path, help="a recording to cut the files from (default: synthesised music)")
-    parser.add_argument("--files", type=int, default=80, help="of 30 seconds, a quarter of them in each format")
-    parser.add_argument("--hour", type=int, default=HOUR, help="seconds of the longest file")
-    parser.add_argument("--rounds", type=int, default=3, help="runs, of which the median counts")
+    parser.add_argument(
+        "--files", type=int, default=80, help="number of 30-second files, a quarter of them in each format"
+    )
+    parser.add_argument("--hour", type=int, default=HOUR, help="length of the longest file, in seconds")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--output", type=Path, default=RESULT, help="the JSON file to write, and beside it a plot")
     return parser.parse_args(argv)
 

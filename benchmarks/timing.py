@@ -1,4 +1,4 @@
-"""How long something takes, beside others, on a machine that is never quite idle."""
+"""How long something takes beside others, on a machine that is never quite idle."""
 
 import json
 import time
@@ -8,36 +8,36 @@ from typing import Any
 
 import numpy as np
 
-LEAST_ROUNDS, SECONDS = 3, 2.0
+MIN_ROUNDS, DEFAULT_SECONDS = 3, 2.0
 
 
-def compare(ways: Mapping[str, Callable[[], float]], *, seconds: float = SECONDS) -> dict[str, float]:
-    """Median seconds of each way; they take turns, so that what disturbs the machine disturbs all alike.
+def compare(contenders: Mapping[str, Callable[[], float]], *, seconds: float = DEFAULT_SECONDS) -> dict[str, float]:
+    """Median seconds of each contender. They take turns, so that a disturbance of the machine meets all of them.
 
     Args:
-        ways: what to time, by name: each call goes that way and returns the seconds it took. The first call of each
-            does not count.
-        seconds: to spend on each, about; at least three rounds.
+        contenders: by name, a callable that does the work once and returns the seconds it took. The first call of
+            each does not count.
+        seconds: time to spend on each, about; there are at least three rounds.
     """
-    for way in ways.values():
-        way()
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    end = time.perf_counter() + seconds * len(ways)
-    while time.perf_counter() < end or min(map(len, taken.values())) < LEAST_ROUNDS:
-        for name, way in ways.items():
-            taken[name].append(way())
+    for contender in contenders.values():
+        contender()
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    end = time.perf_counter() + seconds * len(contenders)
+    while time.perf_counter() < end or min(map(len, taken.values())) < MIN_ROUNDS:
+        for name, contender in contenders.items():
+            taken[name].append(contender())
     return {name: float(np.median(each)) for name, each in taken.items()}
 
 
 def timed(act: Callable[[], object]) -> Callable[[], float]:
-    """A way for `compare` that does something in this process."""
+    """A contender for `compare` that does its work in this process."""
 
-    def way() -> float:
+    def contender() -> float:
         begin = time.perf_counter()
         act()
         return time.perf_counter() - begin
 
-    return way
+    return contender
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:

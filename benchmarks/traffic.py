@@ -1,4 +1,4 @@
-"""Requests by Locust: so many clients that send a file over and over."""
+"""Requests by Locust: a number of clients that send one file over and over."""
 
 import json
 import math
@@ -11,15 +11,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from benchmarks.client import Outcome, figures
-from benchmarks.songs import Song
+from tests.support.client import Outcome, figures
+from tests.support.songs import Song
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-LAST_SECONDS = 600  # that answers under way have, when the time is up
+STOP_TIMEOUT_SECONDS = 600  # for the requests that are not answered yet when the time is up
 
 
 def multipart(song: Song) -> tuple[bytes, str]:
-    """A form with the file in its field `audio`, and its content type."""
+    """A form with the file in its field `audio`, and the content type of the form."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="audio"; filename="{song.name}"\r\n\r\n'
     return (
@@ -29,21 +29,21 @@ def multipart(song: Song) -> tuple[bytes, str]:
 
 
 def send(url: str, song: Song, *, clients: int, seconds: float) -> list[Outcome]:
-    """What came of the requests of clients that send a song over and over for so long, and at least once.
+    """Let clients send a song over and over for some seconds, each at least once.
 
     Raises:
-        RuntimeError: Locust failed; with what it said.
+        RuntimeError: Locust failed; the message is its output.
     """
     with tempfile.TemporaryDirectory() as folder:
         content, times = Path(folder) / "body", Path(folder) / "times"
-        body, kind = multipart(song)
+        body, content_type = multipart(song)
         content.write_bytes(body)
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", url),
             *("--users", str(clients), "--spawn-rate", str(clients), "--run-time", f"{seconds:.0f}s"),
-            *("--stop-timeout", str(LAST_SECONDS), "--loglevel", "ERROR", "--exit-code-on-error", "0"),
+            *("--stop-timeout", str(STOP_TIMEOUT_SECONDS), "--loglevel", "ERROR", "--exit-code-on-error", "0"),
         ]
-        variables = {"GENRE_BODY": str(content), "GENRE_BODY_TYPE": kind, "GENRE_TIMES": str(times)}
+        variables = {"GENRE_BODY": str(content), "GENRE_BODY_TYPE": content_type, "GENRE_TIMES": str(times)}
         ended = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
         if ended.returncode or not times.exists():
             raise RuntimeError(ended.stderr + ended.stdout)
@@ -52,10 +52,10 @@ def send(url: str, song: Song, *, clients: int, seconds: float) -> list[Outcome]
 
 
 def measure(url: str, song: Song, *, clients: int, seconds: float) -> dict[str, Any]:
-    """The same in figures, and answers a second, from the first request to the last answer."""
+    """Figures of `send`, and answers a second, counted from the first request to the last answer."""
     outcomes = send(url, song, clients=clients, seconds=seconds)
     answered = [outcome for outcome in outcomes if outcome.status == HTTPStatus.OK]
     taken = max((each.end for each in answered), default=math.inf) - min(each.begin for each in outcomes)
     measured = {**figures(outcomes), "a_second": round(len(answered) / taken, 2)}
-    del measured["largest_difference"]  # of answers, which nobody compared
+    del measured["largest_difference"]  # Locust does not compare answers
     return measured

@@ -1,4 +1,4 @@
-"""The service without adaptive batching, for `benchmarks.batching`: each call of the model is a run of its own.
+"""The service without adaptive batching, for `benchmarks.batching`: every call of the model is a run of its own.
 
 `bentoml serve benchmarks.unbatched:GenreClassifier`
 """

@@ -1,1 +1,1 @@
-"""From a checkpoint to one ONNX graph, and the proof that both say the same."""
+"""From a checkpoint to one ONNX graph, and the proof that both give the same outputs."""

@@ -1,6 +1,7 @@
-"""`python -m export`: a checkpoint in, genre.onnx and the proof of its parity out."""
+"""`python -m export`: a checkpoint in, an ONNX file and the proof of its parity out."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-REAL_CHUNKS = 200
-USUAL_DATA = Path("../shared/data/gtzan")
+MAX_REAL_CHUNKS = 200
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Arguments of `python -m export`."""
+    music = os.environ.get("GENRE_DATA")
     parser = argparse.ArgumentParser(
-        prog="python -m export", description="Write a checkpoint as one ONNX file, and prove that both say the same."
+        prog="python -m export",
+        description="Write a checkpoint as one ONNX file, and prove that both give the same outputs.",
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a training run")
     parser.add_argument(
@@ -28,76 +30,76 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         type=Path,
-        help="a folder with a folder of clips for each genre, for real chunks in the proof "
-        f"(default: {USUAL_DATA} where there is one)",
+        default=Path(music, "gtzan") if music else None,
+        help="a folder that holds one folder of clips per genre, for real music in the proof "
+        "(default: gtzan/ in the folder that GENRE_DATA names, or none)",
     )
     return parser.parse_args(argv)
 
 
 def real_chunks(data: Path) -> dict[str, "NDArray[np.float32]"]:
-    """The middle chunk of up to 200 clips spread over the folder, by name.
+    """The middle chunk of up to 200 clips from all over the folder, by name.
 
     Raises:
-        TrainingError: there is no such folder, or no clip of a chunk's length in it.
+        TrainingError: the folder is missing, or it has no clip as long as a chunk.
     """
     import numpy as np  # noqa: PLC0415
 
-    from audio import CHUNK_SECONDS, AudioError, cut_chunks, decode  # noqa: PLC0415
-    from train.data import find_clips  # noqa: PLC0415
+    from genre_classifier.audio import CHUNK_SECONDS, AudioError, cut_chunks, decode  # noqa: PLC0415
+    from train.data.clips import find_clips  # noqa: PLC0415
 
     clips = find_clips(data)
     chunks: dict[str, NDArray[np.float32]] = {}
-    for place in np.random.default_rng(0).permutation(len(clips)):
+    for index in np.random.default_rng(0).permutation(len(clips)):
         try:
-            cut = cut_chunks(decode(clips[place].path).waveform)
-        except AudioError:  # an excerpt, or broken: others take its place in the proof
+            cut = cut_chunks(decode(clips[index].path).waveform)
+        except AudioError:  # too short or damaged; other clips are enough
             continue
         middle = len(cut) // 2
-        chunks[f"{clips[place].name} at {middle * CHUNK_SECONDS} s"] = cut[middle]
-        if len(chunks) == REAL_CHUNKS:
+        chunks[f"{clips[index].name} at {middle * CHUNK_SECONDS} s"] = cut[middle]
+        if len(chunks) == MAX_REAL_CHUNKS:
             break
     if not chunks:
         raise TrainingError(f"No clip in {data} can be decoded and is as long as a chunk of 3 seconds.")
     return chunks
 
 
-def run(checkpoint: Path, output: Path, data: Path | None) -> bool:
-    """Exports and proves; the output is replaced only where the two agree, which is returned.
+def run(checkpoint: Path, output: Path, data: Path | None) -> None:
+    """Export and compare; the output is only written if the two agree.
 
     Raises:
-        TrainingError: something the user named is not there or not fit.
+        ParityError: they disagree.
+        TrainingError: something that the user named is missing or does not fit.
     """
-    from export.graph import write_graph  # noqa: PLC0415 - seconds of import that --help need not wait for
-    from export.parity import compare, sessions, table  # noqa: PLC0415
+    # Late, since these imports take seconds, for which --help should not wait.
+    from export.graph import write_graph  # noqa: PLC0415
+    from export.parity import ParityError, compare, open_sessions, table  # noqa: PLC0415
     from export.signals import synthetic_chunks  # noqa: PLC0415
-    from train.checkpoint import load_checkpoint  # noqa: PLC0415
+    from genre_classifier.atomic import replacing  # noqa: PLC0415
+    from train.network.checkpoint import load_checkpoint  # noqa: PLC0415
 
     loaded = load_checkpoint(checkpoint)
-    chunks = synthetic_chunks()
-    if data or USUAL_DATA.is_dir():
-        chunks |= real_chunks(data or USUAL_DATA)
+    real = real_chunks(data) if data else {}
+    if not real:
+        print("no real music to compare on; --data names a folder of it")
+    chunks = synthetic_chunks() | real
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(output.name + ".part")
-    try:
+    with replacing(output) as part:
         print("writing the graph", flush=True)
         network = write_graph(loaded, part)
         print(f"comparing it with PyTorch on {len(chunks)} chunks", flush=True)
-        opened, absent = sessions(part)
-        rows = compare(network, opened, chunks)
-        agree = all(row.agrees for row in rows)
-        if agree:
-            part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    print(table(rows), *absent, sep="\n")
+        sessions, missing = open_sessions(part)
+        rows = compare(network, sessions, chunks)
+        print(table(rows), *missing, sep="\n")
+        if not all(row.agrees for row in rows):
+            raise ParityError(f"PyTorch and the graph disagree; {output} is not written.")
     if "test" not in loaded.metrics:
-        print(f"{checkpoint}: no accuracy on test clips is known of it, as of a training run that was stopped")
-    print(f"{output}: written" if agree else f"{output}: NOT written, for PyTorch and the graph disagree")
-    return agree
+        print(f"{checkpoint} has no accuracy on test clips: its training run was stopped")
+    print(f"{output} is written")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, 1 where the two disagree, 2 with a sentence, or 130 where the user stopped it."""
+    """Entry point: 0, 1 if the two disagree, 2 with a sentence, or 130 if the user stopped it."""
     args = parse_args(argv)
     return exit_code("export", lambda: run(**vars(args)))
 

@@ -1,141 +1,124 @@
-"""The proof that the graph says what PyTorch says: the same chunks through both, on every provider present."""
+"""The proof that the graph agrees with PyTorch: the same chunks through both, on every provider of this machine."""
 
-import ctypes
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from export.graph import INPUT, OUTPUTS
-from train.model import GenreNet
+from genre_classifier.outputs import Outputs
+from genre_classifier.session import CPU, CUDA, GenreSession, ModelError
+from train.errors import TrainingError
+from train.network.base import GenreNet
 
 BATCHES = (1, 2, 7, 64)
-TOLERANCE = 1e-3  # of a log-probability, and of an embedding as a share of the largest of all
-FLIPS_ALLOWED = 0.01  # share of chunks beyond the tolerance: those whose beats or tuning tie within float32
-MARGIN = 1e-2  # between the two highest log-probabilities; a closer call may go either way
+TOLERANCE = 1e-3  # absolute for a log-probability; relative to the output's largest value for every other output
+MAX_BEYOND = 0.01  # share of chunks beyond the tolerance: those whose beats or tuning are a tie within float32
+MARGIN = 1e-2  # between the two highest log-probabilities; with a smaller margin the genre may differ
 
-# TF32's 10 bits would raise a noise floor inside the 80 dB range of the spectrum. As in serving/session.py, which knows
-# nothing of this package, nor this of it.
-CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
-CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+
+class ParityError(TrainingError):
+    """PyTorch and the graph disagree."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """How one provider compares at one batch size."""
+    """The comparison on one provider at one batch size."""
 
     provider: str
     batch: int
     names: list[str]
     """Of the chunks."""
-    difference: NDArray[np.float32]
-    """Largest of each chunk's log-probabilities, (chunks,)."""
-    embedding_difference: NDArray[np.float32]
-    """Largest of each chunk's embedding, as a share of the largest activation of all, (chunks,)."""
+    differences: Mapping[str, NDArray[np.float32]]
+    """By output: the largest difference of each chunk, (chunks,), in the units of `TOLERANCE`."""
     genre_differs: NDArray[np.bool_]
-    """Where the predicted genre differs though the margin was above `MARGIN`, (chunks,)."""
+    """Whether the predicted genre differs although the margin is above `MARGIN`, (chunks,)."""
 
     @property
     def beyond(self) -> list[str]:
-        """Names of the chunks beyond `TOLERANCE`; NaN is beyond it."""
-        within = (self.difference <= TOLERANCE) & (self.embedding_difference <= TOLERANCE)
+        """Names of the chunks with an output beyond `TOLERANCE`, or NaN."""
+        within = np.all([difference <= TOLERANCE for difference in self.differences.values()], axis=0)
         return [self.names[index] for index in np.flatnonzero(~within)]
 
     @property
     def agrees(self) -> bool:
-        """Whether the graph may be shipped by this row."""
-        return len(self.beyond) <= FLIPS_ALLOWED * len(self.names) and not self.genre_differs.any()
+        """Whether the graph may be used, judging by this row."""
+        return len(self.beyond) <= MAX_BEYOND * len(self.names) and not self.genre_differs.any()
 
 
-def sessions(path: Path) -> tuple[dict[str, ort.InferenceSession], list[str]]:
-    """A session on each provider that runs here, by the provider's name, and why the others do not."""
-    opened, absent = {}, []
-    for name, options in (CUDA, CPU):
-        if name not in ort.get_available_providers():
-            absent.append(f"{name}: not compared, for this ONNX Runtime is built without it")
-        elif name == CUDA[0] and not _has_nvidia_driver():
-            absent.append(f"{name}: not compared, for there is no NVIDIA driver here")
-        else:
-            if name == CUDA[0]:
-                ort.preload_dlls()
-            session = ort.InferenceSession(path, providers=[(name, options)])
-            # Falling back to the CPU is silent.
-            if session.get_providers()[0] == name:
-                opened[name] = session
-            else:
-                absent.append(f"{name}: not compared, for ONNX Runtime cannot use it here")
-    return opened, absent
+def open_sessions(path: Path) -> tuple[dict[str, GenreSession], list[str]]:
+    """A session on each provider that works here, by the provider's name, and why others are missing.
 
-
-def _has_nvidia_driver() -> bool:
+    Raises:
+        TrainingError: ONNX Runtime cannot load the graph.
+    """
     try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
+        sessions = {CPU: GenreSession(path, provider="cpu")}
+    except ModelError as error:
+        raise TrainingError(str(error)) from error
+    try:
+        sessions = {CUDA: GenreSession(path, provider="cuda"), **sessions}
+    except ModelError as error:
+        return sessions, [f"{CUDA}: not compared. {error}"]
+    return sessions, []
 
 
 def compare(
-    network: GenreNet, opened: Mapping[str, ort.InferenceSession], chunks: Mapping[str, NDArray[np.float32]]
+    network: GenreNet, sessions: Mapping[str, GenreSession], chunks: Mapping[str, NDArray[np.float32]]
 ) -> list[Row]:
-    """Runs all chunks, by name, through PyTorch and through the graph, in batches of each size."""
+    """Run all chunks, by name, through PyTorch and through the graph, in batches of each size."""
     names = list(chunks)
     waveforms = np.stack(list(chunks.values()))
     rows = []
-    for provider, session in opened.items():
+    for provider, session in sessions.items():
         for batch in BATCHES:
             expected, given = [], []
             for start in tqdm(range(0, len(names), batch), f"{provider} {batch}", disable=None, leave=False):
                 part = waveforms[start : start + batch]
                 with torch.inference_mode():
-                    expected.append([output.numpy() for output in network(torch.from_numpy(part))])
-                given.append(session.run(OUTPUTS, {INPUT: part}))
-            rows.append(_row(provider, batch, names, _join(expected), _join(given)))
+                    outputs = [output.numpy() for output in network(torch.from_numpy(part))]
+                expected.append(Outputs(**dict(zip(network.outputs, outputs, strict=True))))
+                given.append(session.run(part))
+            rows.append(_row(provider, batch, names, Outputs.join(expected), Outputs.join(given)))
     return rows
 
 
-def _join(parts: list[Any]) -> list[NDArray[np.float32]]:
-    return [np.concatenate(output) for output in zip(*parts, strict=True)]
-
-
-def _row(
-    provider: str, batch: int, names: list[str], expected: list[NDArray[np.float32]], given: list[NDArray[np.float32]]
-) -> Row:
-    ranked = np.sort(expected[0], axis=1)
+def _row(provider: str, batch: int, names: list[str], expected: Outputs, given: Outputs) -> Row:
+    differences = {}
+    for name, ours, theirs in zip(Outputs._fields, expected, given, strict=True):
+        if ours is None and theirs is None:
+            continue
+        if ours is None or theirs is None:
+            raise ParityError(f"Only one of PyTorch and the graph has the output {name}.")
+        scale = 1.0 if name == "log_probs" else np.abs(ours).max() or 1.0
+        differences[name] = np.abs(ours - theirs).reshape(len(names), -1).max(axis=1) / scale
+    ranked = np.sort(expected.log_probs, axis=1)
     clear = ranked[:, -1] - ranked[:, -2] > MARGIN
-    return Row(
-        provider,
-        batch,
-        names,
-        difference=np.abs(expected[0] - given[0]).max(axis=1),
-        embedding_difference=np.abs(expected[1] - given[1]).max(axis=1) / np.abs(expected[1]).max(),
-        genre_differs=clear & (expected[0].argmax(axis=1) != given[0].argmax(axis=1)),
-    )
+    differs = expected.log_probs.argmax(axis=1) != given.log_probs.argmax(axis=1)
+    return Row(provider, batch, names, differences, genre_differs=clear & differs)
 
 
 def table(rows: list[Row]) -> str:
-    """The comparison for a person, with the chunks beyond the tolerance by name."""
-    lines = [
-        f"{'provider':<24}{'batch':>6}{'chunks':>8}{'median':>10}{'largest':>10}{'embedding':>11}{'beyond':>8}{'genre':>7}"
-    ]
+    """The comparison as text, with the names of the chunks beyond the tolerance."""
+    outputs = list(rows[0].differences)
+    header = f"{'provider':<24}{'batch':>6}{'chunks':>8}{'median':>10}"
+    lines = [header + "".join(f"{name:>13}" for name in outputs) + f"{'beyond':>8}{'genre':>7}"]
     lines += [
-        f"{row.provider:<24}{row.batch:>6}{len(row.names):>8}{np.median(row.difference):>10.1e}"
-        f"{row.difference.max():>10.1e}{row.embedding_difference.max():>11.1e}{len(row.beyond):>8}"
-        f"{row.genre_differs.sum():>7}"
+        f"{row.provider:<24}{row.batch:>6}{len(row.names):>8}{np.median(row.differences['log_probs']):>10.1e}"
+        + "".join(f"{row.differences[name].max():>13.1e}" for name in outputs)
+        + f"{len(row.beyond):>8}{row.genre_differs.sum():>7}"
         for row in rows
     ]
     lines += [
-        "median, largest: difference of a chunk's log-probabilities; embedding: its largest, as a share;",
-        f"beyond: chunks where one is over {TOLERANCE:g}, at most {FLIPS_ALLOWED:.0%} of them;",
-        "genre: chunks with another genre than PyTorch's where that was not a tie, none of them.",
+        "median: of the chunks' largest differences in log_probs;",
+        f"{', '.join(outputs)}: largest difference of any chunk, as a share of the largest value but for log_probs;",
+        f"beyond: chunks with a difference over {TOLERANCE:g}, at most {MAX_BEYOND:.0%} of them may be;",
+        f"genre: chunks whose genre differs although its margin is over {MARGIN:g}, none may be.",
     ]
-    beyond = sorted({name for row in rows for name in row.beyond})
-    lines += [f"beyond: {name}" for name in beyond]
+    lines += [f"beyond: {name}" for name in sorted({name for row in rows for name in row.beyond})]
     return "\n".join(lines)

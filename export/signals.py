@@ -1,13 +1,13 @@
-"""Synthetic chunks with known answers: what no collection of music is sure to hold."""
+"""Synthetic chunks: extreme cases that a collection of music may lack."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE
+from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
 
 
 def synthetic_chunks() -> dict[str, NDArray[np.float32]]:
-    """Chunks by name, each float32 (66150,): tones, chords, click tracks, noise, silence and its neighbours."""
+    """Chunks by name, each float32 (66150,): tones, chords, click tracks, noise, silence and extreme levels."""
     chunks = {f"tone {frequency} Hz": tone(frequency) for frequency in (60.0, 440.0, 1234.5, 9000.0)}
     chunks |= {f"chord, A at {a4} Hz": chord(a4) for a4 in (428.0, 436.5, 440.0, 444.0, 452.0)}
     chunks |= {f"clicks at {tempo} BPM": clicks(tempo) for tempo in (60.0, 90.0, 120.0, 150.0, 200.0)}
@@ -41,7 +41,7 @@ def tone(frequency: float) -> NDArray[np.float64]:
 
 
 def chord(a4: float) -> NDArray[np.float64]:
-    """A minor seventh, six falling partials a note, in equal temperament over A4 in Hz."""
+    """A minor seventh chord of six decaying partials a note, in equal temperament with A4 at `a4` Hz."""
     notes = [a4 * 2 ** (semitones / 12) for semitones in (-12, -9, -5, -2)]
     return sum(
         (0.1 / partial * np.sin(2 * np.pi * partial * note * SECONDS) for note in notes for partial in range(1, 7)),
@@ -50,6 +50,6 @@ def chord(a4: float) -> NDArray[np.float64]:
 
 
 def clicks(tempo: float) -> NDArray[np.float64]:
-    """A decaying 1 kHz click on every beat, from a tenth of a second on; tempo in beats per minute."""
+    """A decaying 1 kHz click on every beat, the first after 0.1 s; tempo in beats per minute."""
     since = np.mod(SECONDS - 0.1, 60.0 / tempo)
     return np.where(SECONDS >= 0.1, 0.8 * np.exp(-60.0 * since) * np.sin(2 * np.pi * 1000.0 * since), 0.0)  # noqa: PLR2004

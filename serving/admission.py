@@ -1,6 +1,6 @@
 """Admission: what would wait too long is refused at once, so that what is accepted is answered in time.
 
-Each front process judges for itself, by what it has in hand and by how fast it has been of late.
+Each front process decides by itself, from the work it has in hand and its recent speed.
 """
 
 import asyncio
@@ -9,23 +9,24 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 
-from audio import declared_seconds
-from serving.errors import RETRY_AFTER, RequestError
+from genre_classifier.audio import declared_seconds
+from serving.errors import ServiceError
+from serving.metrics import wait_seconds
 
-# A guess is corrected when the file is decoded. Of music whose header does not tell how long it is, a second has about
-# so many bytes; and at least so many, else the header lies, or there is little in it.
-USUAL_BYTES, LEAST_BYTES = 16_000, 4_000
-FIRST_SPEED = 200.0  # seconds of music a second, of one core, until there is a measurement
-LEAST_SPEED = 10.0  # whatever was measured
-MEMORY = 10.0  # busy seconds after which a measurement counts for a third
-STOPPING_GRACE = 5.0  # seconds that an upload under way has when the service is being stopped
+# Where a header does not tell the length, a second of music is taken to have DEFAULT_BYTES_PER_SECOND. It has at least
+# MIN_BYTES_PER_SECOND, or the header lies or there is little music. The estimate is corrected while decoding.
+DEFAULT_BYTES_PER_SECOND, MIN_BYTES_PER_SECOND = 16_000, 4_000
+INITIAL_SPEED = 200.0  # seconds of music a second, of one core, until there is a measurement
+MIN_SPEED = 10.0  # whatever was measured
+FADE_SECONDS = 10.0  # busy seconds after which a measurement counts for a third
+STOPPING_GRACE_SECONDS = 5.0  # what an upload under way still has when the service is being stopped
 
 
 class Admission:
     """The work in hand, in seconds of music, and the bytes of the requests that it came with."""
 
     def __init__(self, *, max_wait: float, max_bytes: int) -> None:
-        """Begin with nothing in hand.
+        """Start with nothing in hand.
 
         Args:
             max_wait: seconds that a request may wait for those before it.
@@ -35,18 +36,19 @@ class Admission:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._works: set[Work] = set()
-        self._done, self._busy = FIRST_SPEED * MEMORY, MEMORY  # seconds of music, and those they took; both fade
-        self._until = -math.inf  # the end of the time that is counted as busy
+        # Seconds of music classified, and the seconds that took; both fade.
+        self._music_seconds, self._busy_seconds = INITIAL_SPEED * FADE_SECONDS, FADE_SECONDS
+        self._busy_until = -math.inf
         self._uploads: set[asyncio.Timeout] = set()
         self._stopping = False
 
     @property
     def speed(self) -> float:
-        """Seconds of music judged in a second."""
-        return max(self._done / self._busy, LEAST_SPEED)
+        """Seconds of music classified in a second."""
+        return max(self._music_seconds / self._busy_seconds, MIN_SPEED)
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether more than one file is in hand."""
         return len(self._works) > 1
 
@@ -56,10 +58,10 @@ class Admission:
         return sum(work.seconds for work in self._works) / self.speed
 
     def check(self) -> None:
-        """See whether there is room for one more.
+        """Refuse if a request that arrived now would wait too long.
 
         Raises:
-            RequestError: 503, what is in hand takes too long already.
+            ServiceError: busy.
         """
         if self.wait > self._max_wait:
             self._refuse()
@@ -69,52 +71,54 @@ class Admission:
         """Hold the work of files until all are done.
 
         Args:
-            seconds: of music in each, as `estimate` tells them.
+            seconds: of music in each file, by `estimate`.
 
         Raises:
-            RequestError: 503, there is too much in hand.
+            ServiceError: busy.
         """
         self.check()
         works = [Work(each) for each in seconds]
         self._works.update(works)
+        wait_seconds().set(self.wait)
         try:
             yield works
         finally:
             self._works.difference_update(works)
+            wait_seconds().set(self.wait)
 
     def learn(self, seconds: float, begin: float, end: float) -> None:
-        """Count music that was judged, from a begin to an end on `time.perf_counter`; shared time counts once."""
-        took = max(0.0, end - max(begin, self._until))
-        fade = math.exp(-took / MEMORY)
-        self._done = self._done * fade + seconds
-        self._busy = self._busy * fade + took
-        self._until = max(self._until, end)
+        """Count music that was classified between two times of `time.perf_counter`; overlapping time counts once."""
+        took = max(0.0, end - max(begin, self._busy_until))
+        fade = math.exp(-took / FADE_SECONDS)
+        self._music_seconds = self._music_seconds * fade + seconds
+        self._busy_seconds = self._busy_seconds * fade + took
+        self._busy_until = max(self._busy_until, end)
 
     @contextmanager
-    def receive(self) -> Iterator["Received"]:
-        """Hold the bytes of a request, which are to be counted as they come, until it is answered."""
-        received = Received(self)
+    def receive(self) -> Iterator["ReceivedBytes"]:
+        """Hold the bytes of a request, which are counted as they come, until it is answered."""
+        received = ReceivedBytes(self)
         try:
             yield received
         finally:
-            self._bytes -= received.bytes
+            self._bytes -= received.total
 
     def hold(self, size: int) -> None:
         """Hold more bytes.
 
         Raises:
-            RequestError: 503, all requests together hold too many.
+            ServiceError: busy, all requests together hold too many.
         """
         self._bytes += size
         if self._bytes > self._max_bytes:
             self._refuse()
 
     @asynccontextmanager
-    async def within(self, seconds: float) -> AsyncIterator[None]:
+    async def upload_within(self, seconds: float) -> AsyncIterator[None]:
         """Receive a request in so many seconds, or in the few that are left where the service is being stopped.
 
         Raises:
-            RequestError: 408, it took longer; 503, the service is being stopped.
+            ServiceError: slow_upload, or stopping.
         """
         deadline = asyncio.timeout(seconds)
         try:
@@ -126,48 +130,49 @@ class Admission:
                     self._uploads.discard(deadline)
         except TimeoutError:
             if self._stopping:
-                raise RequestError(503, "The service is being stopped: try again in a moment.", RETRY_AFTER) from None
-            raise RequestError(408, f"The upload took longer than {seconds:g} seconds: send a smaller file.") from None
+                raise ServiceError("The service is being stopped: try again in a moment.", "stopping") from None
+            message = f"The upload took longer than {seconds:g} seconds: send a smaller file."
+            raise ServiceError(message, "slow_upload") from None
 
     def stop(self) -> None:
         """Give uploads under way a last few seconds; called in the event loop."""
         self._stopping = True
-        last = asyncio.get_running_loop().time() + STOPPING_GRACE
+        last = asyncio.get_running_loop().time() + STOPPING_GRACE_SECONDS
         for deadline in self._uploads:
             deadline.reschedule(min(deadline.when() or last, last))
 
     def _refuse(self) -> None:
         seconds = max(1, math.ceil(min(self.wait, self._max_wait) / 2))  # by then half of it is done
-        sentence = "The service is at its capacity: try again later."
-        raise RequestError(503, sentence, {"Retry-After": str(seconds)})
+        raise ServiceError("The service is at its capacity: try again later.", "busy", retry_after=seconds)
 
 
 class Work:
     """A file in hand."""
 
     def __init__(self, seconds: float) -> None:
-        """Begin with a guess."""
+        """Start with an estimate."""
         self.seconds = seconds
-        """Of music that is still to be judged; who does it corrects it as it goes."""
+        """Of music that is still to be classified; the pipeline corrects it as it goes."""
 
 
-class Received:
+class ReceivedBytes:
     """The bytes of one request so far."""
 
     def __init__(self, admission: Admission) -> None:
         """None yet."""
-        self.bytes = 0
+        self.total = 0
         self._admission = admission
 
-    def count(self, size: int) -> None:
-        """Some more; raises as Admission.hold does."""
-        self.bytes += size
+    def add(self, size: int) -> None:
+        """Count some more; raises as Admission.hold does."""
+        self.total += size
         self._admission.hold(size)
 
 
 def estimate(file: BinaryIO, max_seconds: float) -> float:
-    """About how many seconds of music a file holds, by its header and its size; left at its start."""
+    """Estimate the seconds of music in a file from its header and its size; the file is left at its start."""
     declared = declared_seconds(file)
     size = file.seek(0, 2)
     file.seek(0)
-    return min(size / USUAL_BYTES if declared is None else min(declared, size / LEAST_BYTES), max_seconds)
+    seconds = size / DEFAULT_BYTES_PER_SECOND if declared is None else min(declared, size / MIN_BYTES_PER_SECOND)
+    return min(seconds, max_seconds)

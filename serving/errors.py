@@ -1,17 +1,23 @@
-"""What goes wrong with a request or a file, as who asked is told."""
+"""What the service may say instead of an answer; serving/http chooses the status."""
 
-RETRY_AFTER = {"Retry-After": "1"}
+from typing import Literal
 
-
-class RequestError(Exception):
-    """A request that is answered with an error's status and sentence."""
-
-    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
-        """Say what to do about it in one sentence."""
-        super().__init__(sentence)
-        self.status = status
-        self.headers = headers or {}
+Kind = Literal["busy", "late", "restarting", "stopping", "slow_upload"]
 
 
-class TagError(Exception):
-    """A file that keeps the tags it has; the message is one sentence."""
+class ServiceError(Exception):
+    """A request that the service does not answer; the message is one sentence for the client.
+
+    `kind` is one of:
+        busy: too much is in hand.
+        late: the answer was not there in time.
+        restarting: the model's process is being replaced.
+        stopping: the service is being stopped.
+        slow_upload: the client took too long to send.
+    """
+
+    def __init__(self, message: str, kind: Kind, retry_after: int = 1) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.retry_after = retry_after

@@ -1,15 +1,38 @@
 """Prometheus metrics of our own; BentoML collects those of all its processes and shows them at /metrics.
 
-Made when first used: BentoML's multi-process files are set up after a service's module is imported.
+Made when first used: BentoML sets up its multi-process files after a service's module is imported.
 """
 
+import os
+import re
 from functools import cache
+from pathlib import Path
 
-from prometheus_client import Gauge, Histogram
+import psutil
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.multiprocess import mark_process_dead
 
-from serving.session import ModelInfo
+from genre_classifier.session import ModelInfo
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+
+
+@cache
+def http_requests() -> Counter:
+    """Requests answered; unknown addresses share one path, so that the labels are bounded."""
+    return Counter("genre_http_requests", "HTTP requests answered.", ["path", "method", "status"])
+
+
+@cache
+def http_request_seconds() -> Histogram:
+    """Seconds from a request's first byte to its answer's last."""
+    return Histogram("genre_http_request_seconds", "Seconds of one HTTP request.", ["path"], buckets=SECONDS)
+
+
+@cache
+def wait_seconds() -> Gauge:
+    """Seconds that a request arriving now would wait, in the front process where it is longest."""
+    return Gauge("genre_wait_seconds", "Seconds a request arriving now would wait.", multiprocess_mode="livemax")
 
 
 @cache
@@ -24,23 +47,31 @@ def session_rows() -> Histogram:
 
 @cache
 def session_seconds() -> Histogram:
-    """Of each run of the session."""
+    """Seconds of each run of the session."""
     return Histogram("genre_session_seconds", "Seconds of one run of the ONNX Runtime session.", buckets=SECONDS)
 
 
 @cache
 def decode_seconds() -> Histogram:
-    """Of each file."""
+    """Seconds to decode each file."""
     return Histogram("genre_decode_seconds", "Seconds to decode and cut one file.", buckets=SECONDS)
 
 
 @cache
 def queue_seconds() -> Histogram:
-    """Of each file: from its arrival to its answer, less decoding and the session."""
+    """Seconds of each file from its arrival to its answer, without decoding and the session."""
     return Histogram("genre_queue_seconds", "Seconds one file waited, for its turn or the session.", buckets=SECONDS)
 
 
-def tell_model(info: ModelInfo) -> None:
+def forget_dead_processes() -> None:
+    """Remove the gauges of processes that were killed, whose last values would otherwise stay for ever."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in Path(folder).glob("gauge_live*.db") if folder else ():
+        if (pid := re.search(r"_(\d+)\.db$", path.name)) and not psutil.pid_exists(int(pid[1])):
+            mark_process_dead(int(pid[1]))
+
+
+def report_model(info: ModelInfo) -> None:
     """Show the model and its provider as the labels of a gauge that is 1 (Info does not work across processes)."""
     Gauge(
         "genre_model_info",

@@ -1,12 +1,20 @@
-import os
+"""Fixtures of all tests: real music, a model, and a server that answers with it."""
+
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import onnxruntime
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
-DATA = Path(os.environ.get("GENRE_DATA", REPOSITORY.parent / "shared" / "data"))
+from genre_classifier.models import DEFAULT_MODEL, find_model
+from tests.support import DATA
+from tests.support.server import Server
+from tests.support.stand_in import write_stand_in
+
+SHIPPED_MODEL = find_model(DEFAULT_MODEL)
+HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
+NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
 
 
 def pytest_report_header() -> list[str]:
@@ -14,18 +22,49 @@ def pytest_report_header() -> list[str]:
     return [
         ", ".join(f"{name} {version(name)}" for name in packages),
         f"onnxruntime {onnxruntime.__version__} with {', '.join(onnxruntime.get_available_providers())}",
-        f"real music: {DATA if (DATA / 'gtzan').is_dir() else 'absent'}",
+        f"real music: {DATA}" if HAS_MUSIC else NO_MUSIC,
     ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not (DATA / "gtzan").is_dir():
+    if not HAS_MUSIC:
         for item in items:
             if item.get_closest_marker("gtzan"):
-                item.add_marker(pytest.mark.skip(reason=f"no real music in {DATA}"))
+                item.add_marker(pytest.mark.skip(reason=NO_MUSIC))
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder with gtzan/, songs/ and original/."""
+    """GENRE_DATA, the folder that holds gtzan/; only for tests marked `gtzan`."""
+    assert DATA is not None
     return DATA
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory) -> Path:
+    """A stand-in graph: the contract of a model file, random weights."""
+    return write_stand_in(tmp_path_factory.mktemp("model") / "stand_in.onnx")
+
+
+@pytest.fixture(scope="session")
+def served_model(stand_in) -> Path:
+    """The model that ships, or the stand-in before there is one."""
+    return SHIPPED_MODEL if SHIPPED_MODEL.exists() else stand_in
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, served_model):
+    """One server for all tests that need one, as `bentoml serve` without an argument starts it."""
+    server = Server(tmp_path_factory.mktemp("bentoml"), GENRE_MODEL=str(served_model), GENRE_MAX_UPLOAD_MB="8")
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def client(server):
+    """A client of `server`."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client

@@ -1,84 +1,103 @@
-"""What `bentoml build` packs: all that serving needs, nothing else, in the versions that the tests run on."""
+"""What `bentoml build` packs: what the service needs, nothing else, in the locked versions; and what a release is."""
 
 import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
-from serving import __version__
+from genre_classifier import __version__
+from tests.support import ROOT
+from tests.support.repository import copy_sources, repository_files
+from tests.support.server import Server
 
-ROOT = Path(__file__).parents[1]
-RUNTIMES = {"bentofile.yaml": "onnxruntime-gpu[cuda,cudnn]", "bentofile.cpu.yaml": "onnxruntime"}
-BESIDE_THE_CODE = {
-    "LICENSE",
-    "artifacts/CARD.md",
-    "artifacts/TRAINING.md",
-    "artifacts/genre.onnx",
-    "artifacts/sample.mp3",
-    "bentofile.yaml",
-    "constraints.txt",
-    "serving/page/index.html",
-    "serving/page/page.css",
-    "serving/page/page.js",
-}
+LOCKS = {"bentofile.yaml": "gpu.txt", "bentofile.cpu.yaml": "cpu.txt"}
+BESIDE_THE_CODE = re.compile(r"artifacts/(genre[\w-]*\.onnx|sample\.mp3|\w+\.md)|LICENSE|THIRD_PARTY_NOTICES\.md")
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
-def bento(request, tmp_path_factory):
-    """A folder with the bento in it, and the name of the file that it was built by."""
-    home = tmp_path_factory.mktemp("bentoml")
-    command = [sys.executable, "-m", "bentoml", "build", "--bentofile", request.param, "--output", "tag"]
-    variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=True)
-    (folder,) = (home / "bentos" / "genre_classifier").glob("*/")
-    return folder, request.param
+@pytest.fixture(scope="module")
+def bentos(tmp_path_factory):
+    """The folder of each bento, by the bentofile that built it."""
+    folders = {}
+    for bentofile in LOCKS:
+        home = tmp_path_factory.mktemp("bentoml")
+        command = [sys.executable, "-m", "bentoml", "build", "--bentofile", bentofile, "--output", "tag"]
+        variables = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=True)
+        (folders[bentofile],) = (home / "bentos" / "genre_classifier").glob("*/")
+    return folders
 
 
-def test_it_holds_what_serving_needs_and_nothing_else(bento):
-    source = bento[0] / "src"
+def pins(text):
+    """The hashes of each line `name==version`, which BentoML writes with other space before a marker."""
+    found = {}
+    requirement = None
+    for line in text.splitlines():
+        if match := re.match(r"([\w.-]+)==([^ ;]+)", line):
+            requirement = match.groups()
+            found.setdefault(requirement, set())
+        elif match := re.match(r" +--hash=sha256:(\w+)", line):
+            found[requirement].add(match[1])
+    return found
+
+
+@pytest.mark.parametrize("bentofile", LOCKS)
+def test_it_holds_the_code_the_models_and_the_licences(bentos, bentofile):
+    source = bentos[bentofile] / "src"
     packed = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-    tracked = subprocess.check_output(["git", "ls-files", "audio", "serving"], cwd=ROOT, text=True).splitlines()
-    assert packed == BESIDE_THE_CODE | {name for name in tracked if name.endswith(".py")}
-    for name in packed - {"bentofile.yaml"}:
+    code = repository_files("genre_classifier", "serving")
+    beside = {name for name in repository_files() if BESIDE_THE_CODE.fullmatch(name)}
+    assert {"artifacts/genre.onnx", "artifacts/CARD.md", "LICENSE", "THIRD_PARTY_NOTICES.md"} <= beside
+    assert packed == code | beside | {"bentofile.yaml"}  # which is BentoML's own
+    for name in code | beside:
         assert (source / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-def test_its_packages_are_locked_to_what_the_tests_run_on(bento):
-    text = (bento[0] / "env" / "python" / "requirements.txt").read_text()
-    locked = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
-    constraints = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    known = {_plain(name): version for name, version in constraints.items()}
-    # Beyond what the tests run on there are only the CUDA libraries, which no machine without a GPU has.
-    assert {name: version for name, version in locked.items() if known.get(_plain(name)) != version}.keys() <= {
-        name for name in locked if name.startswith("nvidia-")
-    }
-    assert len(locked) > 50
-    assert not {"torch", "librosa", "numba", "pytest", "matplotlib"} & set(locked)
+@pytest.mark.parametrize("bentofile", LOCKS)
+def test_its_packages_are_the_locked_ones_by_their_hashes(bentos, bentofile):
+    python = bentos[bentofile] / "env" / "python"
+    locked = pins((ROOT / "requirements" / LOCKS[bentofile]).read_text())
+    assert pins((python / "requirements.txt").read_text()) == locked
+    assert all(locked.values())
+    assert not (python / "requirements.lock.txt").exists()
 
 
-@pytest.mark.parametrize("bentofile", RUNTIMES)
-def test_the_lists_of_packages_agree(bentofile):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {str(Requirement(each.partition(";")[0])) for each in project["dependencies"]}
-    wanted = {each for each in wanted if not each.startswith("onnxruntime")}
-    listed = yaml.safe_load((ROOT / bentofile).read_text())["python"]["packages"][1:]
-    assert {str(Requirement(each)) for each in listed} == wanted | {f"{RUNTIMES[bentofile]}>=1.22"}
+def test_it_finds_the_artifacts_in_it(bentos):
+    source = bentos["bentofile.yaml"] / "src"
+    program = "from genre_classifier.models import ARTIFACTS, SAMPLE_CLIP; print(ARTIFACTS, SAMPLE_CLIP.is_file())"
+    found = subprocess.check_output([sys.executable, "-c", program], cwd=source, text=True)
+    assert found == f"{source / 'artifacts'} True\n"
+
+
+def test_it_serves(bentos, tmp_path):
+    bento = bentos["bentofile.yaml"]
+    with Server(tmp_path, str(bento), cwd=tmp_path) as server:
+        sample = (bento / "src" / "artifacts" / "sample.mp3").read_bytes()
+        answer = httpx.post(f"{server.url}/classify", files={"audio": sample}, timeout=60)
+        assert answer.status_code == 200
+        page = httpx.get(f"{server.url}/")
+        assert page.text == (ROOT / "serving" / "http" / "page" / "index.html").read_text()
+
+
+def test_the_bentofiles_differ_by_the_runtime_alone():
+    gpu, cpu = (yaml.safe_load((ROOT / name).read_text()) for name in LOCKS)
+    assert gpu["python"].pop("requirements_txt") == "./requirements/gpu.txt"
+    assert cpu["python"].pop("requirements_txt") == "./requirements/cpu.txt"
+    (driver,) = [variable for variable in gpu["envs"] if variable not in cpu["envs"]]
+    assert driver["name"] == "NVIDIA_DRIVER_CAPABILITIES"
+    gpu["envs"].remove(driver)
+    assert gpu == cpu
 
 
 def test_a_release_is_wheel_sdist_and_bento_of_one_version(tmp_path):
-    source = tmp_path / "source"
-    subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
-    venv = Path(sys.executable).parents[1]  # as it is: nothing is installed into it
-    subprocess.run(["make", "-o", f"{venv}/dev.installed", f"VENV={venv}", "release"], cwd=source, check=True)
+    source = copy_sources(tmp_path / "source")
+    environment = Path(sys.executable).parents[1]  # as it is: nothing is installed into it
+    command = ["make", "RUNTIME=cpu", "-o", f"{environment}/dev-cpu.installed", f"VENV={environment}", "release"]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    subprocess.run(command, cwd=source, env=variables, check=True)
     names = {path.name for path in (source / "dist").iterdir()}
     assert names == {f"genre_classifier-{__version__}{rest}" for rest in ("-py3-none-any.whl", ".tar.gz", ".bento")}
-
-
-def _plain(name):
-    return re.sub(r"[-_.]+", "-", name).lower()

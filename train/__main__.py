@@ -12,21 +12,21 @@ from train.errors import exit_code
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Arguments of `python -m train`; those of the recipe are the fields of `Config`."""
+    """Arguments of `python -m train`; the options of the recipe are the fields of `Config`."""
     parser = argparse.ArgumentParser(
         prog="python -m train",
-        description="Train the genre network on DIR/<genre>/<clip>.",
+        description="Train a genre network on DIR/<genre>/<clip>.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="On several GPUs or machines: torchrun ... -m train ..., with OUTPUT on a disk that all share.",
+        epilog="On several GPUs or machines: torchrun ... -m train ..., with OUTPUT on a disk that all of them share.",
     )
-    parser.add_argument("--data", type=Path, required=True, help="a folder with a folder of clips for each genre")
-    parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, figures and the split")
+    parser.add_argument("--data", type=Path, required=True, help="a folder that holds one folder of clips per genre")
+    parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, plots and the split")
     parser.add_argument("--split", default="fault-filtered", help=f"{', '.join(SPLITS)}, or a CSV file: clip,split")
     parser.add_argument("--artists", type=Path, help="a CSV file: clip,artist, for --split artist")
     parser.add_argument("--folds", type=int, default=0, help="cross-validate over so many folds of --split artist")
-    parser.add_argument("--fold", type=int, help="train this fold alone, counted from 0")
-    parser.add_argument("--split-seed", type=int, default=0, help="of artist and random-chunk")
-    parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/last.ckpt")
+    parser.add_argument("--fold", type=int, help="train only this fold, counted from 0")
+    parser.add_argument("--split-seed", type=int, default=0, help="seed of the splits artist and random-chunk")
+    parser.add_argument("--resume", action="store_true", help="continue from OUTPUT/last.ckpt")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "cpu"), help="where to train")
     recipe = parser.add_argument_group("recipe")
     for field in fields(Config):
@@ -39,25 +39,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, 2 with a sentence, or 130 where the user stopped it."""
+    """Entry point: 0, 2 with a sentence, or 130 if the user stopped it."""
     args = parse_args(argv)
 
     def run() -> None:
         settings = vars(args)
         config = Config(**{field.name: settings.pop(field.name) for field in fields(Config)})
         split = SplitConfig(**{field.name: settings.pop(field.name) for field in fields(SplitConfig)})
-        from train import parallel  # noqa: PLC0415
-        from train.run import run  # noqa: PLC0415 - seconds of import that --help need not wait for
+        # Late, since these imports take seconds, for which --help should not wait.
+        from train import distributed  # noqa: PLC0415
+        from train.run import run  # noqa: PLC0415
 
         try:
             run(config=config, split=split, **settings)
         finally:
-            parallel.leave()
+            distributed.destroy_process_group()
 
     def when_stopped() -> str:
         if any(args.output.glob("**/last.ckpt")):
-            return f"stopped; --resume goes on from the last whole epoch in {args.output}."
-        return "stopped, before the first epoch was over."
+            return f"stopped; --resume continues from the last complete epoch in {args.output}."
+        return "stopped before the first epoch was complete."
 
     return exit_code("train", run, when_stopped)
 

@@ -6,52 +6,57 @@ from pathlib import Path
 from typing import Any
 
 from train.errors import TrainingError
+from train.network.table import NETWORKS
 
 SPLITS = ("fault-filtered", "artist", "random-chunk")
-NETS = ("statistics", "original")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
-LEAST_FOLDS = 3
+MIN_FOLDS = 3
+MASKABLE = " or ".join(name for name, network in NETWORKS.items() if network.masks)
 
 
-def _option(default: Any, least: float, most: float, text: str) -> Any:
-    return field(default=default, metadata={"help": text, "least": least, "most": most})
+def _number(default: float, minimum: float, maximum: float, text: str) -> Any:
+    return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum})
 
 
 def _choice(choices: tuple[str, ...], text: str) -> Any:
     return field(default=choices[0], metadata={"help": text, "choices": choices})
 
 
+def _flag(text: str) -> Any:
+    return field(default=False, metadata={"help": text})
+
+
 @dataclass(frozen=True)
 class SplitConfig:
-    """Which chunks train, which choose, which test."""
+    """How clips are assigned to train, valid and test."""
 
     split: str = "fault-filtered"
     """fault-filtered, artist, random-chunk, or the path of a CSV file."""
     artists: Path | None = None
     """A CSV file with the columns clip and artist, for the split by artist."""
     folds: int = 0
-    """How many for a cross-validation by artist; 0 for a single split."""
+    """Number of folds of a cross-validation by artist; 0 for a single split."""
     fold: int | None = None
-    """The only one to train, where it is not all."""
+    """The only fold to train; None for all."""
     split_seed: int = 0
 
     @property
     def title(self) -> str:
-        """The split in a word."""
+        """A short name of the split, for messages."""
         return Path(self.split).name
 
     def __post_init__(self) -> None:
-        """Refuse what makes no split.
+        """Check the options against each other.
 
         Raises:
-            TrainingError: an option does not go with the others.
+            TrainingError: an option does not fit the others.
         """
         if self.split not in SPLITS and not Path(self.split).is_file():
-            raise TrainingError(f"There is no split {self.split}: it is {', '.join(SPLITS)}, or a CSV file clip,split.")
+            raise TrainingError(f"There is no split {self.split}; use {', '.join(SPLITS)}, or a CSV file clip,split.")
         if self.split != "artist" and (self.folds or self.artists):
-            raise TrainingError("--folds and --artists go with --split artist.")
-        if self.folds and self.folds < LEAST_FOLDS:
-            raise TrainingError(f"--folds must be at least {LEAST_FOLDS}: one tests, one chooses, the others train.")
+            raise TrainingError("--folds and --artists need --split artist.")
+        if self.folds and self.folds < MIN_FOLDS:
+            raise TrainingError(f"--folds must be at least {MIN_FOLDS}: one tests, one validates, the others train.")
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise TrainingError("--fold must be from 0 to one less than --folds.")
 
@@ -60,51 +65,48 @@ class SplitConfig:
 class Config:
     """How to train; saved with the checkpoint."""
 
-    net: str = _choice(NETS, "the network")
-    epochs: int = _option(25, 1, math.inf, "passes over the training chunks")
-    patience: int = _option(0, 0, math.inf, "stop after so many epochs without a better one; 0 for never")
-    refit: bool = field(default=False, metadata={"help": "then train anew on train and validation together"})
-    batch: int = _option(64, 2, math.inf, "chunks in a step, of all processes together")
-    learning_rate: float = _option(3e-3, 1e-9, 1, "Adam's at its highest; it falls to zero along a cosine")
-    weight_decay: float = _option(1e-4, 0, 1, "Adam's")
-    crop: float = _option(1.5, 0, 600, "move each chunk by up to so many seconds, each time it is trained on")
-    gain: float = _option(6.0, 0, 60, "make it louder or softer by up to so many dB")
-    speed: float = _option(0.1, 0, 0.5, "and faster or slower by up to this share, tempo and pitch together")
-    cache: int = _option(
-        -1, -1, math.inf, "keep so many such copies of each; 0: new ones for every step; -1: 3 on a CPU"
+    net: str = _choice(tuple(NETWORKS), "the network")
+    epochs: int = _number(25, 1, math.inf, "passes over the training chunks")
+    patience: int = _number(0, 0, math.inf, "stop after so many epochs without an improvement; 0 for never")
+    refit: bool = _flag("afterwards train again on train and validation clips together")
+    batch: int = _number(64, 2, math.inf, "chunks in a step, over all processes")
+    learning_rate: float = _number(3e-3, 1e-9, 1, "highest learning rate of Adam; it falls to zero along a cosine")
+    weight_decay: float = _number(1e-4, 0, 1, "weight decay of Adam")
+    crop: float = _number(1.5, 0, 600, "augmentation: move each chunk by up to so many seconds")
+    gain: float = _number(6.0, 0, 60, "augmentation: make it louder or softer by up to so many dB")
+    speed: float = _number(0.1, 0, 0.5, "augmentation: play it faster or slower by up to this share, with its pitch")
+    cache: int = _number(
+        -1, -1, math.inf, "augmented copies to keep per chunk; 0: new ones in every step; -1: 0 on a GPU, 3 on a CPU"
     )
-    mixup: float = _option(0.0, 0, 100, "parameter of the Beta distribution that mixes pairs of chunks; 0 for none")
-    mask_frames: int = _option(0, 0, 130, "blank up to so many successive frames (SpecAugment, images only)")
-    mask_coefficients: int = _option(0, 0, 40, "blank up to so many successive coefficients (likewise)")
-    recalibrate: bool = field(
-        default=False,
-        metadata={"help": "after each epoch, gather batch normalisation's statistics anew, without dropout"},
-    )
-    precision: str = _choice(PRECISIONS, "of the network's products; auto is float16 on CUDA, float32 on a CPU")
-    seed: int = _option(0, 0, 2**32 - 1, "of weights, draws and changes")
+    mixup: float = _number(0.0, 0, 100, "parameter of the Beta distribution for mixing pairs of chunks; 0 for no mixup")
+    mask_frames: int = _number(0, 0, 130, f"SpecAugment: set up to so many frames to zero ({MASKABLE} only)")
+    mask_coefficients: int = _number(0, 0, 40, f"SpecAugment: set up to so many coefficients to zero ({MASKABLE} only)")
+    recalibrate: bool = _flag("after each epoch, recompute the statistics of batch normalisation without dropout")
+    precision: str = _choice(PRECISIONS, "of matrix products; auto is float16 on a GPU, float32 on a CPU")
+    seed: int = _number(0, 0, 2**32 - 1, "seed of weights, sampling and augmentation")
 
     @property
-    def changes(self) -> bool:
-        """Whether chunks are changed before their features are taken."""
+    def augments(self) -> bool:
+        """Whether waveforms are augmented before the front end."""
         return bool(self.crop or self.gain or self.speed)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot train.
+        """Check the values.
 
         Raises:
-            TrainingError: a value is out of its range, or goes with no other.
+            TrainingError: a value is out of its range, or it does not fit the others.
         """
         for each in fields(self):
             name, value = f"--{each.name.replace('_', '-')}", getattr(self, each.name)
             if choices := each.metadata.get("choices"):
                 if value not in choices:
-                    raise TrainingError(f"{name} is one of {', '.join(choices)}.")
-            elif "least" in each.metadata:
-                least, most = each.metadata["least"], each.metadata["most"]
-                if not least <= value <= most:
-                    limits = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+                    raise TrainingError(f"{name} must be one of {', '.join(choices)}.")
+            elif "minimum" in each.metadata:
+                minimum, maximum = each.metadata["minimum"], each.metadata["maximum"]
+                if not minimum <= value <= maximum:
+                    limits = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
                     raise TrainingError(f"{name} must be {limits}.")
-        if self.net != "original" and (self.mask_frames or self.mask_coefficients):
-            raise TrainingError("--mask-frames and --mask-coefficients go with --net original, which sees images.")
+        if (self.mask_frames or self.mask_coefficients) and not NETWORKS[self.net].masks:
+            raise TrainingError(f"--mask-frames and --mask-coefficients need images, as --net {MASKABLE} has.")
         if self.refit and self.patience:
-            raise TrainingError("--patience needs validation clips to end by, and --refit leaves none; choose one.")
+            raise TrainingError("--refit leaves no validation clips for --patience; use one of them.")

@@ -1,26 +1,33 @@
-"""What goes wrong in training and export and is the user's to mend, and how a command line says so."""
+"""The error that a user of training and export can fix, and the exit codes of their command lines."""
 
 import sys
 from collections.abc import Callable
 
-WRONG_USE, INTERRUPTED = 2, 130
+USAGE_ERROR, INTERRUPTED = 2, 130
 
 
 class TrainingError(Exception):
-    """A sentence for a person; a command line prints it and exits with 2."""
+    """One sentence for a person; a command line prints it and exits with `exit_code`."""
+
+    exit_code = USAGE_ERROR
 
 
-def exit_code(program: str, run: Callable[[], bool | None], when_stopped: Callable[[], str] | None = None) -> int:
-    """Runs a command: 0, 1 where it returns False, 2 with a sentence, or 130 with one where the user stopped it."""
+def exit_code(program: str, run: Callable[[], None], when_stopped: Callable[[], str] | None = None) -> int:
+    """Run a command and return its exit code; errors are printed on standard error as one sentence.
+
+    Returns:
+        0, the error's own code (2, unless it says otherwise), or 130 if the user stopped the program.
+    """
     try:
-        return 1 if run() is False else 0
+        run()
     except TrainingError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return WRONG_USE
+        return error.exit_code
     except OSError as error:
-        # A folder that is a file, no permission, a full disk: the system's own words say it best.
+        # A file instead of a folder, no permission, a full disk: the system's message is the clearest.
         print(f"{program}: {error.filename or 'The disk'}: {error.strerror or error}.", file=sys.stderr)
-        return WRONG_USE
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print(f"\n{program}: {when_stopped() if when_stopped else 'stopped.'}", file=sys.stderr)
         return INTERRUPTED
+    return 0

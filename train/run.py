@@ -1,8 +1,6 @@
-"""A whole training run: decode, split, extract, fit, score, write; once, or once for each fold."""
+"""A whole training run: decode, split, prepare, train, evaluate, write; once, or once per fold."""
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,79 +8,94 @@ from typing import Any
 
 import torch
 
-from train import parallel
-from train.assign import decode_and_split
-from train.augment import Crops
-from train.checkpoint import check_settings, load_checkpoint
+from genre_classifier.atomic import replacing
+from train import distributed
 from train.config import Config, SplitConfig
-from train.data import Chunks, find_clips
+from train.data.augmentation import Crops
+from train.data.chunks import Chunks
+from train.data.clips import find_clips
+from train.data.inputs import Inputs, prepare_all
+from train.data.loading import decode_and_split
+from train.data.splits import PARTS, Split
 from train.errors import TrainingError
-from train.fit import Fit
-from train.inputs import Inputs, prepare_all
-from train.metrics import fit_temperature, metrics, table, uncertain_below
-from train.model import GenreNet
-from train.plots import plot_all, plot_curve
-from train.scores import Scores, pool, score
-from train.splits import PARTS, Split
+from train.evaluation.metrics import fit_temperature, uncertain_below
+from train.evaluation.plots import plot_curve
+from train.evaluation.scores import Scores, pool, score_inputs
+from train.evaluation.summary import write_evaluation
+from train.network.checkpoint import check_settings, load_checkpoint
+from train.network.table import build_network
+from train.trainer import Trainer
 
-CPU_CACHE = 3  # changed copies kept of each chunk, unless the user says otherwise: features take a CPU long
-LEAST_BATCH = 2  # chunks for each process: batch normalisation needs as many
-JUDGED = "validation"  # folder of the run that validation judges, where another is then trained on its clips too
+CPU_COPIES = 3  # augmented copies of each chunk that --cache keeps by default on a CPU, where features are slow
+MIN_BATCH = 2  # chunks per process, which batch normalisation needs
+VALIDATED = "validation"  # with --refit, the folder of the run that is validated, before the one on all clips
 
 
 def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume: bool, device: str) -> None:
-    """Trains, scores the best checkpoint on each part, and writes into it what it reaches.
+    """Train, and evaluate the best checkpoint on each part; its metrics are stored in it.
 
     Args:
-        data: a folder with a folder of clips for each genre.
-        output: a folder for best.ckpt, last.ckpt, split.csv, scores.pt, metrics.json and plots; with folds, one folder
-            for each in it, and the figures of all beside them.
+        data: a folder that holds one folder of clips per genre.
+        output: a folder for best.ckpt, last.ckpt, split.csv, scores.pt, metrics.json and plots. A cross-validation
+            makes one folder per fold in it, and writes the metrics of all folds beside them.
         config: the recipe.
-        split: which chunks train, which choose, which test.
-        resume: go on from last.ckpt; of folds, with those that are not done.
+        split: how clips are assigned to train, valid and test.
+        resume: continue from last.ckpt; in a cross-validation, with the folds that are not done.
         device: auto, cuda or cpu.
 
     Raises:
-        TrainingError: something the user named is not there or not fit.
+        TrainingError: something that the user named is missing or does not fit.
     """
-    where = choose_device(device)
-    if config.batch % parallel.size() or config.batch < LEAST_BATCH * parallel.size():
-        raise TrainingError(f"--batch must be a multiple of {parallel.size()} processes, two chunks or more for each.")
+    where = init_device(device)
+    processes = distributed.world_size()
+    if config.batch % processes or config.batch < MIN_BATCH * processes:
+        raise TrainingError(f"--batch must be a multiple of {processes} processes, and two chunks or more for each.")
     if config.cache < 0:
-        config = replace(config, cache=0 if where.type == "cuda" else CPU_CACHE)
+        config = replace(config, cache=0 if where.type == "cuda" else CPU_COPIES)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
-    turns = list(range(len(folders))) if split.fold is None else [split.fold]
-    check_begun([folders[turn] for turn in turns], config, resume=resume, folds=bool(split.folds))
+    folds = list(range(len(folders))) if split.fold is None else [split.fold]
+    check_resume([folders[fold] for fold in folds], config, resume=resume, folds=bool(split.folds))
     clips, waveforms, splits = decode_and_split(find_clips(data), split)
     chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}))
     origin = f"{data.resolve().name}, split {split.title}"
     for each in splits:
         check_split(each, chunks, origin)
     if resume and split.folds:
-        turns = [turn for turn in turns if not is_done(folders[turn], splits[turn], config)]
-    if turns:
-        network = GenreNet(len(chunks.labels), config.net).to(where).eval()
-        crops = Crops(chunks, config, divided=not splits[0].whole) if config.changes else None
+        folds = [fold for fold in folds if not is_done(folders[fold], splits[fold], config)]
+    if folds:
+        network = build_network(config.net, len(chunks.labels)).to(where).eval()
+        crops = Crops(chunks, config, divided=not splits[0].whole) if config.augments else None
         inputs = prepare_all(chunks, lambda waveform: network.prepare(waveform.to(where)), crops, config.cache)
-        for turn in turns:
-            train_once(inputs, splits[turn], folders[turn], config, where, origin=origin, resume=resume)
-    if parallel.rank():
+        for fold in folds:
+            train_split(inputs, splits[fold], folders[fold], config, where, origin=origin, resume=resume)
+    if distributed.rank():
         return
     if split.folds and all(is_done(*fold, config) for fold in zip(folders, splits, strict=True)):
-        scores = pool([read_scores(folder) for folder in folders])
         print(f"\nAll {split.folds} folds together, each clip tested once:")
-        write_figures({"test": metrics(scores)}, scores, output, {"folds": read_folds(folders)})
+        scores = pool([read_scores(folder) for folder in folders])
+        write_evaluation({"test": scores}, output, {"folds": read_folds(folders)})
 
 
-def check_begun(folders: Sequence[Path], config: Config, *, resume: bool, folds: bool) -> None:
-    """Sees, before minutes of decoding, that what is there is what training is to go on from, or that nothing is.
+def init_device(name: str) -> torch.device:
+    """The device by its name, and the connection to other processes; `auto` is CUDA if there is a GPU.
 
     Raises:
-        TrainingError: it is not so.
+        TrainingError: CUDA is asked for and there is no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("PyTorch finds no CUDA device; use --device cpu to train without one.")
+    return distributed.init_process_group("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def check_resume(folders: Sequence[Path], config: Config, *, resume: bool, folds: bool) -> None:
+    """Check, before minutes of decoding, that there is a run to resume, or that there is none to overwrite.
+
+    Raises:
+        TrainingError: it is not so, or the run has other settings.
     """
     begun = [path for folder in folders for path in last_checkpoints(folder)]
     if begun and not resume:
-        raise TrainingError(f"{begun[0].parent} holds a run already; --resume goes on with it, or name another folder.")
+        raise TrainingError(f"{begun[0].parent} already holds a run; use --resume to continue it, or another folder.")
     if resume and not begun and not folds:
         raise TrainingError(f"There is no checkpoint {folders[0] / 'last.ckpt'}.")
     for path in begun:
@@ -90,69 +103,69 @@ def check_begun(folders: Sequence[Path], config: Config, *, resume: bool, folds:
 
 
 def last_checkpoints(folder: Path) -> list[Path]:
-    """What there is to go on from, the one nearest to the end first."""
-    return [path for path in (folder / "last.ckpt", folder / JUDGED / "last.ckpt") if path.exists()]
+    """The checkpoints of a run from which it can resume, the latest first."""
+    return [path for path in (folder / "last.ckpt", folder / VALIDATED / "last.ckpt") if path.exists()]
 
 
 def check_split(split: Split, chunks: Chunks, origin: str) -> None:
-    """Sees that every genre is trained, and that every part has something to score.
+    """Check that every genre has chunks to train on, and every part has clips to score.
 
     Raises:
-        TrainingError: one or the other is not so.
+        TrainingError: it is not so.
     """
     if len(chunks.labels) < 2:  # noqa: PLR2004
-        raise TrainingError(f"There is one genre alone in {origin}; it takes two to tell them apart.")
+        raise TrainingError(f"There is only one genre in {origin}; training needs two or more.")
     masks = {part: split.mask(chunks, part) for part in PARTS}
     if missing := [part for part, mask in masks.items() if not (mask & chunks.scored).any()]:
         raise TrainingError(f"The split leaves no clip of 3 seconds or more of {origin} to {' and '.join(missing)}.")
     trained = set(chunks.target[masks["train"]].tolist())
     if unknown := [label for index, label in enumerate(chunks.labels) if index not in trained]:
-        raise TrainingError(f"The split leaves no clip of the genre {unknown[0]} to train.")
+        raise TrainingError(f"The split leaves no clip of the genre {unknown[0]} to train on.")
 
 
 def is_done(folder: Path, split: Split, config: Config) -> bool:
-    """Whether a fold has been trained to its end, as asked.
+    """Whether a fold is trained to its end, with this split and these settings.
 
     Raises:
-        TrainingError: it has been, on other clips or with other settings.
+        TrainingError: it is trained with others.
     """
     if not (folder / "scores.pt").exists():
         return False
     checkpoint = load_checkpoint(folder / "best.ckpt")
     if checkpoint.split_sha256 != split.sha256() or checkpoint.config != asdict(config):
-        raise TrainingError(f"{folder} was trained on another split or with other settings; name another folder.")
+        raise TrainingError(f"{folder} was trained on another split or with other settings; use another folder.")
     return True
 
 
 def read_scores(folder: Path) -> Scores:
-    """Scores of the test clips of a run that is done.
+    """Scores of the test clips of a fold that is done.
 
     Raises:
-        TrainingError: they cannot be read.
+        TrainingError: the file cannot be read.
     """
     try:
         return Scores(**torch.load(folder / "scores.pt", weights_only=True))
-    except Exception as error:  # of a file that is anything at all, unpickling raises anything at all
-        raise TrainingError(f"{folder / 'scores.pt'} cannot be read; without it, --resume scores anew.") from error
+    except Exception as error:  # unpickling an arbitrary file can raise anything
+        raise TrainingError(f"{folder / 'scores.pt'} cannot be read; delete it, and --resume scores again.") from error
 
 
 def read_folds(folders: Sequence[Path]) -> list[dict[str, float]]:
-    """Accuracy of the tracks of each part, averaged over genres, of each fold; printed as a table."""
-    figures = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
-    table = [{part: each[part]["track_accuracy_macro"] for part in PARTS} for each in figures]
+    """Accuracy of the clips of each part, averaged over genres, for each fold; also printed as a table."""
+    metrics = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in folders]
+    rows = [{part: each[part]["track_accuracy_macro"] for part in PARTS} for each in metrics]
     print(f"\naveraged over genres  {'  '.join(f'{part:>6}' for part in PARTS)}")
-    for fold, row in enumerate(table):
+    for fold, row in enumerate(rows):
         print(f"{f'fold {fold}':>20}  {'  '.join(f'{row[part]:6.1%}' for part in PARTS)}")
-    return table
+    return rows
 
 
-def train_once(
+def train_split(
     inputs: Inputs, split: Split, output: Path, config: Config, device: torch.device, *, origin: str, resume: bool
 ) -> None:
-    """Trains on one split; see `run`."""
+    """Train on one split; the arguments are those of `run`, and `origin` names data and split for the checkpoint."""
     parts = {part: inputs.part(split, part) for part in PARTS}
     output.mkdir(parents=True, exist_ok=True)
-    if parallel.rank() == 0:
+    if distributed.rank() == 0:
         (output / "split.csv").write_text(split.table(), encoding="utf-8")
     for part, each in parts.items():
         print(f"{part}: {len(set(each.chunks.clip.tolist()))} clips, {len(each.chunks)} chunks", flush=True)
@@ -160,67 +173,42 @@ def train_once(
     def fit(train: Inputs, valid: Inputs | None, folder: Path) -> None:
         count = len(set(train.chunks.clip.tolist()))
         facts: dict[str, Any] = {"trained_on": f"{count} clips of {origin}", "split_sha256": split.sha256()}
-        fitting = Fit(config, inputs.chunks.labels, device, facts)
+        trainer = Trainer(config, inputs.chunks.labels, device, facts)
         if resume and (folder / "last.ckpt").exists():
-            fitting.resume(folder / "last.ckpt")
+            trainer.resume(folder / "last.ckpt")
         folder.mkdir(parents=True, exist_ok=True)
-        fitting.run(train, valid, folder)
-        if parallel.rank() == 0:
-            plot_curve(fitting.history, folder / "curve.png")
+        trainer.run(train, valid, folder)
+        if distributed.rank() == 0:
+            plot_curve(trainer.history, folder / "curve.png")
 
-    judged = output / JUDGED / "last.ckpt" if config.refit else output / "best.ckpt"
-    fit(parts["train"], parts["valid"], judged.parent)
+    validated = output / VALIDATED / "last.ckpt" if config.refit else output / "best.ckpt"
+    fit(parts["train"], parts["valid"], validated.parent)
     if config.refit:
-        # Validation has said all it can by now, so its clips train too, for as many epochs.
-        print("anew, on training and validation clips together", flush=True)
+        # The validation clips are no longer needed to choose an epoch, so they train too, for as many epochs.
+        print("training again, on training and validation clips together", flush=True)
         parts["train"] = inputs.part(split.without_validation(), "train")
         fit(parts["train"], None, output)
-    if parallel.rank() == 0:
-        finish(parts, judged, output)
+    if distributed.rank() == 0:
+        finish(parts, validated, output)
 
 
-def finish(parts: dict[str, Inputs], judged: Path, output: Path) -> None:
-    """Scores every part, and writes down in best.ckpt what it reaches, with the temperature and threshold it needs.
+def finish(parts: dict[str, Inputs], validated: Path, output: Path) -> None:
+    """Score every part, and store metrics, temperature and threshold in best.ckpt.
 
-    These two are fitted on validation clips, as judged by a checkpoint that was not trained on them.
+    Temperature and threshold are fitted on the validation clips, with a checkpoint that was not trained on them.
     """
-    checkpoint = replace(load_checkpoint(judged), temperature=1.0)
-    valid = score(checkpoint.network(), parts["valid"])
+    checkpoint = replace(load_checkpoint(validated), temperature=1.0)
+    valid = score_inputs(checkpoint.network(), parts["valid"])
     temperature = fit_temperature(valid)
     valid = valid.tempered(temperature)
     threshold = uncertain_below(valid)
     best = replace(load_checkpoint(output / "best.ckpt"), temperature=temperature, uncertain_below=threshold)
     network = best.network()
-    scores = {"train": score(network, parts["train"]), "valid": valid, "test": score(network, parts["test"])}
-    figures = {part: metrics(each) for part, each in scores.items()}
-    replace(best, metrics=figures).save(output / "best.ckpt")
-    print(f"\nJudged by validation: epoch {len(checkpoint.history)}, {judged}")
-    print(f"Fitted on it: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
-    write_figures(figures, scores["test"], output)
-    # The last, and whole or not at all: a fold that has it is done.
-    torch.save(vars(scores["test"]), output / "scores.pt.part")
-    (output / "scores.pt.part").replace(output / "scores.pt")
-
-
-def write_figures(figures: dict[str, Any], test: Scores, output: Path, more: dict[str, Any] | None = None) -> None:
-    """Writes metrics.json, with more in it, and the plots of the test clips, and prints a table of every part."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").write_text(json.dumps(figures | (more or {}), indent=2) + "\n", encoding="utf-8")
-    plot_all(figures["test"], test, output)
-    for part, each in figures.items():
-        print(f"\n{part}\n{table(each, test.labels)}", flush=True)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA where there is one, and of several this process's own.
-
-    Raises:
-        TrainingError: CUDA is asked for and absent.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("PyTorch finds no CUDA device; --device cpu trains without one.")
-    kind = "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-    own = parallel.join(kind)
-    if parallel.rank():
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the first process speaks for all
-    return own
+    print(f"\nEvaluated on validation: epoch {len(checkpoint.history)}, {validated}")
+    print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
+    test = score_inputs(network, parts["test"])
+    metrics = write_evaluation({"train": score_inputs(network, parts["train"]), "valid": valid, "test": test}, output)
+    replace(best, metrics=metrics).save(output / "best.ckpt")
+    # The last file: a fold that has it is done.
+    with replacing(output / "scores.pt") as part:
+        torch.save(vars(test), part)

@@ -1,15 +1,13 @@
-"""The benchmarks of the service and of the command line, in small, as their users start them."""
+"""Small runs of the benchmarks of the service and of the command line."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from benchmarks.songs import recording
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+from tests.support.songs import recording
 
 
 @pytest.fixture
@@ -17,12 +15,13 @@ def run(tmp_path):
     def run(name, *options):
         output = tmp_path / "result.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--output", str(output)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         assert output.with_suffix(".png").stat().st_size > 10_000
         result = json.loads(output.read_text())
         assert result["timed"]
-        assert result["machine"]["versions"]["onnxruntime-gpu"]
+        versions = result["machine"]["versions"]
+        assert {versions["onnxruntime"], versions["onnxruntime-gpu"]} != {"absent"}
         return result, ended.stdout
 
     return run
@@ -36,11 +35,13 @@ def test_latency_is_measured_beside_the_librosa_server(run):
         for figures in result["latency"][f"30 s MP3, {clients} clients"].values():
             assert set(figures["statuses"]) == {"200"}
             assert figures["requests"] >= clients
-            assert 0 < figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
+            assert figures["p50_ms"] > 0
             assert figures["a_second"] > 0
-    assert result["cold_start"]["start_to_ready_s"] > 0
-    assert all(milliseconds > 0 for milliseconds in result["alone_ms"].values())
-    assert len(result["ratios"]) == 3
+    assert set(result["cold_start"]) == {
+        *("start_to_ready_s", "first_request_ms", "steady_p50_ms", "first_against_steady")
+    }
+    assert set(result["alone_ms"]) == {"decode", "graph"}
+    assert len(result["ratios"]) == 2
     assert "times faster, p50" in printed
 
 
@@ -50,9 +51,9 @@ def test_batching_is_measured_on_and_off(run):
     assert result["model"] == "CPUExecutionProvider"
     for clients in (1, 8):
         measured = result[f"3 s, {clients} clients"]
-        assert measured["off"]["rows_a_run"] == 1  # what each request has, and no two share a run
-        assert measured["on"]["rows_a_run"] >= 1
+        assert measured["off"]["rows_a_run"] == 1  # a request has one chunk, and no two share a run
         assert all(set(each["statuses"]) == {"200"} for each in measured.values())
+    assert result["3 s, 1 clients"]["on"]["rows_a_run"] == 1
     assert result["3 s, 8 clients"]["on"]["rows_a_run"] > 1
 
 
@@ -72,6 +73,6 @@ def test_throughput_memory_and_the_cost_of_length_are_measured(run):
     result, printed = run("throughput", "--files", "4", "--hour", "60", "--rounds", "1")
     assert len(result["files_a_second"]) in {4, 8}  # formats, on one core and on all
     assert result["length"]["60"]["memory_mib"] > 50
-    assert 50 < result["length"]["30"]["front_mib"] <= result["length"]["60"]["front_mib"]
+    assert result["length"]["30"]["front_mib"] > 50
     assert set(result["hour"]) == set(result["start_s"])
     assert "60 s in one file against files of 30 s" in printed

@@ -5,11 +5,12 @@ import io
 import struct
 
 import pytest
-from serving_stand_in import m4a_file, sound_file, tone
 
-from serving.admission import FIRST_SPEED, LEAST_SPEED, Admission, estimate
-from serving.errors import RequestError
-from serving.room import Room
+from serving.admission import INITIAL_SPEED, MIN_SPEED, Admission, estimate
+from serving.errors import ServiceError
+from serving.metrics import wait_seconds
+from serving.weighted_semaphore import WeightedSemaphore
+from tests.support.audio import encode, encode_av, tone
 
 
 @pytest.fixture
@@ -18,9 +19,9 @@ def admission():
 
 
 def refuses(admission):
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(ServiceError) as refused:
         admission.check()
-    return refused.value.status == 503 and int(refused.value.headers["Retry-After"]) >= 1
+    return refused.value.kind == "busy" and 1 <= refused.value.retry_after <= 15
 
 
 def test_who_comes_first_is_admitted_however_much_it_brings(admission):
@@ -30,21 +31,27 @@ def test_who_comes_first_is_admitted_however_much_it_brings(admission):
 
 
 def test_work_is_admitted_up_to_what_can_wait(admission):
-    with admission.admit([12 * FIRST_SPEED, 8 * FIRST_SPEED]):
+    with admission.admit([12 * INITIAL_SPEED, 8 * INITIAL_SPEED]):
         assert admission.wait == pytest.approx(20)
-        with admission.admit([15 * FIRST_SPEED]):
+        with admission.admit([15 * INITIAL_SPEED]):
             assert refuses(admission)
-            with pytest.raises(RequestError), admission.admit([1]):
+            with pytest.raises(ServiceError), admission.admit([1]):
                 pass
         admission.check()
     assert admission.wait == 0
 
 
-def test_a_guess_is_corrected_as_the_work_goes_on(admission):
+def test_the_wait_is_a_metric(admission):
+    with admission.admit([12 * INITIAL_SPEED]):
+        assert wait_seconds()._value.get() == pytest.approx(12)  # noqa: SLF001
+    assert wait_seconds()._value.get() == 0  # noqa: SLF001
+
+
+def test_an_estimate_is_corrected_as_the_work_goes_on(admission):
     with admission.admit([1.0, 1.0]) as (first, second):
-        first.seconds = 31 * FIRST_SPEED
+        first.seconds = 31 * INITIAL_SPEED
         assert refuses(admission)
-        first.seconds -= 2 * FIRST_SPEED
+        first.seconds -= 2 * INITIAL_SPEED
         admission.check()
         second.seconds = 0.0
         assert admission.wait == pytest.approx(29)
@@ -76,63 +83,63 @@ def test_work_at_once_counts_its_time_once(admission):
 def test_a_slow_service_is_not_thought_dead(admission):
     for hour in range(100):
         admission.learn(1, 3600 * hour, 3600 * (hour + 1))
-    assert admission.speed == LEAST_SPEED
+    assert admission.speed == MIN_SPEED
 
 
 def test_bytes_are_held_until_the_request_is_answered(admission):
     async def receive():
         with admission.receive() as first:
-            first.count(900)
-            with pytest.raises(RequestError) as refused, admission.receive() as second:
-                second.count(101)
-            assert refused.value.status == 503
+            first.add(900)
+            with pytest.raises(ServiceError) as refused, admission.receive() as second:
+                second.add(101)
+            assert refused.value.kind == "busy"
             with admission.receive() as second:
-                second.count(100)
-            assert (first.bytes, second.bytes) == (900, 100)
+                second.add(100)
+            assert (first.total, second.total) == (900, 100)
         with admission.receive() as third:
-            third.count(1000)
+            third.add(1000)
 
     asyncio.run(receive())
 
 
 def test_an_upload_under_way_is_given_up_soon_when_the_service_stops(admission, monkeypatch):
-    monkeypatch.setattr("serving.admission.STOPPING_GRACE", 0.05)
+    monkeypatch.setattr("serving.admission.STOPPING_GRACE_SECONDS", 0.05)
 
     async def receive():
-        async with admission.within(60):  # one that is received
+        async with admission.upload_within(60):  # one that is received
             pass
-        async with admission.within(60):
+        async with admission.upload_within(60):
             admission.stop()
             await asyncio.sleep(60)
 
-    with pytest.raises(RequestError, match="stopped") as refused:
+    with pytest.raises(ServiceError, match="stopped") as refused:
         asyncio.run(asyncio.wait_for(receive(), 5))
-    assert refused.value.status == 503
+    assert refused.value.kind == "stopping"
 
 
-def test_the_guess_of_a_files_length():
+def test_the_estimate_of_a_files_length():
     waveform = tone(30, rate=44100)
     for format in ("WAV", "FLAC", "MP3", "OGG", "AU", "AIFF"):  # noqa: A001
-        file = io.BytesIO(sound_file(waveform, rate=44100, format=format))
+        file = io.BytesIO(encode(waveform, rate=44100, container=format))
         assert estimate(file, 1200) == pytest.approx(30, abs=0.1), format
         assert file.tell() == 0
-    assert 10 < estimate(io.BytesIO(m4a_file(waveform)), 1200) < 90  # by its size
-    thin = io.BytesIO(sound_file(tone(1190, rate=8000), rate=8000, subtype="PCM_U8"))
+    assert 10 < estimate(io.BytesIO(encode_av(waveform, 44_100, "mp4", "aac")), 1200) < 90  # by its size
+    thin = io.BytesIO(encode(tone(1190, rate=8000), rate=8000, subtype="PCM_U8"))
     assert estimate(thin, 1200) == pytest.approx(1190)
-    lying = sound_file(tone(3)).replace(struct.pack("<I", 3 * 22050 * 2), struct.pack("<I", 10**9))
+    lying = encode(tone(3)).replace(struct.pack("<I", 3 * 22050 * 2), struct.pack("<I", 10**9))
     assert estimate(io.BytesIO(lying), 1200) < 40
     assert estimate(io.BytesIO(bytes(10**8)), 1200) == 1200
     assert estimate(io.BytesIO(), 1200) == 0
 
 
-def test_room_is_given_in_order_and_comes_back():
+def test_units_are_given_in_order_and_come_back():
     async def scene():
-        room = Room(10)
+        units = WeightedSemaphore(10)
         inside = []
         leave = {name: asyncio.Event() for name in "abcd"}
 
-        async def stay(name, amount):
-            async with room.take(amount):
+        async def stay(name, wanted):
+            async with units.acquire(wanted):
                 inside.append(name)
                 await leave[name].wait()
             inside.remove(name)
@@ -142,7 +149,7 @@ def test_room_is_given_in_order_and_comes_back():
                 await asyncio.sleep(0)
             return "".join(inside)
 
-        tasks = {name: asyncio.create_task(stay(name, amount)) for name, amount in zip("abc", (6, 99, 1), strict=True)}
+        tasks = {name: asyncio.create_task(stay(name, wanted)) for name, wanted in zip("abc", (6, 99, 1), strict=True)}
         assert await settle() == "a"  # b wants all there is, and c does not overtake it
         tasks["b"].cancel()
         assert await settle() == "ac"
@@ -153,22 +160,22 @@ def test_room_is_given_in_order_and_comes_back():
         assert await settle() == "d"  # all of it is there again
         tasks["d"].cancel()
         await settle()
-        async with asyncio.timeout(1), room.take(10):
+        async with asyncio.timeout(1), units.acquire(10):
             pass
 
     asyncio.run(scene())
 
 
-def test_room_is_not_lost_where_a_turn_and_a_cancellation_meet():
+def test_units_are_not_lost_where_a_turn_and_a_cancellation_meet():
     async def scene():
-        room = Room(1)
-        async with room.take(1):
-            waiting = asyncio.create_task(room.take(1).__aenter__())
+        units = WeightedSemaphore(1)
+        async with units.acquire(1):
+            waiting = asyncio.create_task(units.acquire(1).__aenter__())
             await asyncio.sleep(0)
         waiting.cancel()  # it has its turn by now, and does not know yet
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with asyncio.timeout(1), room.take(1):
+        async with asyncio.timeout(1), units.acquire(1):
             pass
 
     asyncio.run(scene())

@@ -1,4 +1,7 @@
-"""Load, faults and malice against a real `bentoml serve`: short forms, and with `-m slow` the long ones."""
+"""Load and faults on a real `bentoml serve`: short forms, and with `-m slow` the long ones.
+
+What takes how long is measured by benchmarks.load; here it counts what is answered, and in which order.
+"""
 
 import asyncio
 import json
@@ -10,15 +13,13 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from serving_stand_in import sound_file, tone
 
 from benchmarks.load import broken, kill, overload, slow, steady, stop
-from benchmarks.server import FRONT, MODEL, Server
-from benchmarks.songs import recording, songs
+from tests.support.audio import encode, tone
+from tests.support.server import FRONT, MODEL, Server
+from tests.support.songs import recording, songs
 
-CLOSE = 1e-4  # of probabilities, alone and in company
-REFUSED_SECONDS = 10
-TIMEOUT_MS = 60_000
+CLOSE = 1e-4  # largest difference of probabilities, alone and under load
 WEBSOCKET = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -38,7 +39,7 @@ def music():
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, served_model):
-    """A server that may be hurt."""
+    """A server that a test may damage."""
     server = Server(
         tmp_path_factory.mktemp("own"), GENRE_MODEL=str(served_model), GENRE_MAX_WAIT="4", GENRE_WORKERS="2"
     )
@@ -53,22 +54,21 @@ def own(tmp_path_factory, served_model):
 @short_and_long(300, 10_000)
 @pytest.mark.timeout(3600)
 def test_at_70_percent_of_its_capacity_nothing_fails(own, music, size):
-    seen = asyncio.run(steady(own, music, requests=size, warm=min(20, size / 50)))
+    seen = asyncio.run(steady(own, music, requests=size, warm_up=min(20, size / 50)))
     assert seen["statuses"] == {"200": size}
     assert seen["largest_difference"] <= CLOSE
 
 
 @short_and_long(1500, 3000)
 @pytest.mark.timeout(600)
-def test_beyond_its_capacity_it_refuses_and_keeps_its_word(own, music, size):
-    seen = asyncio.run(overload(own, music, burst=size, warm=4))
+def test_beyond_its_capacity_it_refuses_early_and_answers_what_it_admits(own, music, size):
+    seen = asyncio.run(overload(own, music, burst=size, warm_up=4))
     assert set(seen["statuses"]) == {"200", "503"}
     assert seen["statuses"]["200"] >= 32
     assert seen["refused_without_retry_after"] == 0
-    assert seen["slowest_refusal_ms"] < REFUSED_SECONDS * 1000
-    assert seen["slowest_ms"] < TIMEOUT_MS
+    # Nobody waits only to be refused: the admitted ones are still being answered when the last refusal is sent.
+    assert seen["refused_before_last_answer"] == seen["refused"]
     assert seen["alone_afterwards_status"] == 200
-    assert seen["alone_afterwards_ms"] < 10 * seen["alone_before_ms"] + 1000
     assert seen["largest_difference"] <= CLOSE
 
 
@@ -76,22 +76,20 @@ def test_beyond_its_capacity_it_refuses_and_keeps_its_word(own, music, size):
 @pytest.mark.parametrize("service", [MODEL, FRONT])
 def test_a_killed_worker_is_replaced_and_nothing_is_answered_wrongly(own, music, service, size):
     seen = asyncio.run(kill(own, music, service, seconds=size))
-    # In-flight requests of a killed front break off; the model's are asked again, or told to come back.
+    # Connections of a killed front break; calls of a killed model are repeated, or refused with 503.
     assert set(seen["statuses"]) <= {"200", "503", "0"}
-    assert seen["statuses"]["200"] > size
+    assert seen["answered_again_after_s"] is not None
     assert seen["largest_difference"] <= CLOSE
-    assert seen["answered_again_after_s"] < 20
-    assert (seen["last_failure_after_s"] or 0) < 20
-    assert seen["workers_afterwards"] == {MODEL: 1, FRONT: 2}
+    assert seen["workers_afterwards"] == seen["workers_before"] == {MODEL: 1, FRONT: 2}
+    assert seen["alone_afterwards_status"] == 200
 
 
 @short_and_long(300, 5000)
 @pytest.mark.timeout(3600)
-def test_broken_files_are_refused_or_judged_and_memory_stays(server, music, size):
+def test_damaged_files_are_refused_or_classified_and_memory_stays(server, music, size):
     seen = asyncio.run(broken(server, music, count=size, seed=size))
     assert set(seen["statuses"]) <= {"200", "400", "413", "422"}
     assert {"200", "400"} <= set(seen["statuses"])
-    assert sum(seen["statuses"].values()) >= size
     assert set(seen["good_afterwards"]["statuses"]) == {"200"}
     before, after = seen["memory_mb"]
     assert after < before + 150
@@ -114,26 +112,24 @@ def test_what_is_refused_after_long_decoding_is_not_kept(own, tmp_path):
 
 
 @short_and_long(3, 30)
-def test_slow_clients_and_those_who_leave_harm_nobody(own, music, size):
-    seen = asyncio.run(slow(own, music, tormentors=10, seconds=size))
-    assert set(seen["amid"]["statuses"]) == {"200"}
-    assert seen["amid"]["p50_ms"] < 5 * seen["before"]["p50_ms"] + 100
+def test_slow_clients_and_broken_uploads_do_not_block_others(own, music, size):
+    seen = asyncio.run(slow(own, music, slow_clients=10, seconds=size))
+    assert set(seen["before"]["statuses"]) == set(seen["amid"]["statuses"]) == {"200"}
     assert seen["amid"]["largest_difference"] <= CLOSE
 
 
 def test_told_to_stop_it_answers_what_it_has_received(tmp_path, served_model, music):
     server = Server(tmp_path, GENRE_MODEL=str(served_model))
     server.wait()
-    # One upload that never ends is given up after some seconds, and holds nobody up for longer.
+    # One upload never ends: the server ends while its connection is still open.
     with socket.create_connection(("127.0.0.1", server.port)) as dripping:
         dripping.sendall(
             b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 1000\r\n\r\n--b"
         )
         seen = asyncio.run(stop(server, music, burst=40))
+        assert server.process.returncode == 0
     assert seen["statuses"] == {"200": 40}
-    assert seen["exit_code"] == 0
-    assert seen["ended_after_s"] < 20
 
 
 def test_told_to_stop_it_still_connects_to_the_model(tmp_path, served_model):
@@ -154,14 +150,14 @@ def test_a_model_that_hangs_is_an_error_in_time(tmp_path, served_model):
         (model,) = server.workers(MODEL)
         model.suspend()
         with httpx.Client(base_url=server.url, timeout=30) as client:
-            refused = client.post("/classify", files={"audio": sound_file(tone(4))}), client.get("/readyz")
+            refused = client.post("/classify", files={"audio": encode(tone(4))}), client.get("/readyz")
         model.resume()
         for response in refused:
             assert (response.status_code, list(response.json())) == (503, ["error"])
             assert response.headers["Retry-After"]
         server.wait()
         assert workers == [process.pid for name in (MODEL, FRONT) for process in server.workers(name)]
-        assert httpx.post(f"{server.url}/classify", files={"audio": sound_file(tone(4))}).status_code == 200
+        assert httpx.post(f"{server.url}/classify", files={"audio": encode(tone(4))}).status_code == 200
     finally:
         server.stop()
     assert "Traceback" not in server.log.read_text()
@@ -169,7 +165,7 @@ def test_a_model_that_hangs_is_an_error_in_time(tmp_path, served_model):
 
 def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):
     with httpx.Client(base_url=own.url, timeout=60) as client:
-        assert client.post("/classify", files={"audio": sound_file(tone(4))}).status_code == 200
+        assert client.post("/classify", files={"audio": encode(tone(4))}).status_code == 200
         for number in range(50):
             assert client.get(f"/no-such-{number}").status_code == 404
         # The server closes after this, so not on the connection of the others.
@@ -180,12 +176,19 @@ def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):
         assert sum(map(float, counts)) >= 1, name
         assert f"genre_{name}_bucket" in text
     assert "no-such" not in text
-    assert 'endpoint="/classify"' in text
+    requests = {
+        labels: float(count)
+        for labels, count in re.findall(r"^genre_http_requests_total{(.*)} (\S+)$", text, re.MULTILINE)
+    }
+    assert requests['method="POST",path="/classify",status="200"'] >= 1
+    assert requests['method="GET",path="other",status="404"'] >= 50
+    assert 'genre_http_request_seconds_bucket{le="1.0",path="/classify"}' in text
+    assert re.search(r"^genre_wait_seconds 0\.0$", text, re.MULTILINE)
 
 
 def test_one_line_of_json_for_each_request_and_no_name_in_it(own):
     with httpx.Client(base_url=own.url, timeout=60) as client:
-        client.post("/classify", files=[("audio", ("secret.wav", sound_file(tone(7))))] * 2)
+        client.post("/classify", files=[("audio", ("secret.wav", encode(tone(7))))] * 2)
         client.post("/classify", files={"audio": ("secret.wav", b"no music")})
     lines = [json.loads(line) for line in own.log.read_text().splitlines() if line.startswith("{")]
     good, bad = [line for line in lines if line["path"] == "/classify"][-2:]

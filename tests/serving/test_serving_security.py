@@ -1,11 +1,11 @@
 """What SECURITY in docs/serving.md promises: what comes in stays in its place, and what goes out tells nothing."""
 
 import os
+import re
 import struct
 import subprocess
 import sys
 import tempfile
-import time
 import zlib
 from pathlib import Path
 
@@ -13,12 +13,14 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from serving_stand_in import RATE, sound_file, tone
 
-from benchmarks.server import ROOT, Server
+from genre_classifier.audio import SAMPLE_RATE
+from tests.support import ROOT
+from tests.support.audio import encode, tone
+from tests.support.server import Server
 
-SONG = sound_file(tone(4))
-MP3 = sound_file(tone(6), format="MP3")
+SONG = encode(tone(4))
+MP3 = encode(tone(6), container="MP3")
 
 
 def picture():
@@ -46,42 +48,40 @@ BAD = {
     "picture": (picture(), 400),
     "text": (b"To be, or not to be\n" * 1000, 400),
     "truncated head": (SONG[:30], 400),
-    "truncated, too little left": (SONG[: 2 * RATE], 422),
-    "one second": (sound_file(tone(1)), 422),
-    "silence": (sound_file(np.zeros(5 * RATE)), 422),
-    "not numbers": (sound_file(np.full(5 * RATE, np.nan), subtype="FLOAT"), 400),
-    "infinite": (sound_file(np.full(5 * RATE, np.inf), subtype="FLOAT"), 400),
+    "truncated, too little left": (SONG[: 2 * SAMPLE_RATE], 422),
+    "one second": (encode(tone(1)), 422),
+    "silence": (encode(np.zeros(5 * SAMPLE_RATE)), 422),
+    "not numbers": (encode(np.full(5 * SAMPLE_RATE, np.nan), subtype="FLOAT"), 400),
+    "infinite": (encode(np.full(5 * SAMPLE_RATE, np.inf), subtype="FLOAT"), 400),
 }
 GOOD = {
-    "192 kHz": sound_file(tone(4, rate=192_000), rate=192_000),
-    "8 channels": sound_file(np.stack([tone(4, 110 * (1 + channel)) for channel in range(8)], axis=1)),
+    "192 kHz": encode(tone(4, rate=192_000), rate=192_000),
+    "8 channels": encode(np.stack([tone(4, 110 * (1 + channel)) for channel in range(8)], axis=1)),
     "truncated, enough left": MP3[: len(MP3) * 3 // 4],
     "wrong extension": MP3,
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_music_is_refused_quickly(client, name):
+def test_what_is_no_music_is_refused(client, name):
     content, status = BAD[name]
-    begin = time.monotonic()
     response = client.post("/classify", files={"audio": ("song.wav", content)})
     assert (response.status_code, list(response.json())) == (status, ["error"])
-    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_music_is_judged(client, name):
+def test_what_is_music_is_classified(client, name):
     response = client.post("/classify", files={"audio": ("song.txt", GOOD[name])})
     assert response.status_code == 200, response.text
     assert ("warning" in response.json()) == (name == "truncated, enough left")
 
 
-def test_ten_hours_are_refused_unheard(client, tmp_path):
+def test_ten_hours_are_refused_by_their_header(client, tmp_path):
+    """Decoded, the head of the file would be a minute of silence, and the answer 422."""
     content = hours_of_silence(tmp_path / "long.flac")
-    begin = time.monotonic()
-    response = client.post("/classify", files={"audio": content})
-    assert (response.status_code, list(response.json())) == (413, ["error"])
-    assert time.monotonic() - begin < 5
+    for part in (content, content[: len(content) // 600]):
+        response = client.post("/classify", files={"audio": part})
+        assert (response.status_code, list(response.json())) == (413, ["error"])
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,11 @@ def test_nothing_is_left_behind(tmp_path, served_model):
     home.mkdir()
     work.mkdir()
     temporary = Path(tempfile.mkdtemp())  # the name of a socket in it may not be long
-    service = ["serving.service:GenreClassifier"]
-    server = Server(home, cwd=work, arguments=service, TMPDIR=str(temporary), GENRE_MODEL=str(served_model))
+    server = Server(home, str(ROOT), cwd=work, TMPDIR=str(temporary), GENRE_MODEL=str(served_model))
     try:
         server.wait()
         before = tree(tmp_path) | tree(temporary)
-        large = sound_file(tone(60))
+        large = encode(tone(60))
         with httpx.Client(base_url=server.url, timeout=60) as client:
             for content in (SONG, large, large[: len(large) // 2], b"no music", b""):
                 client.post("/classify", files=[("audio", ("song.wav", content))] * 2)
@@ -161,23 +160,24 @@ def test_nothing_is_left_behind(tmp_path, served_model):
 
 
 def test_a_damaged_mp3_writes_nothing_into_the_log(server, client):
-    damaged = bytearray(sound_file(tone(20), format="MP3"))
+    damaged = bytearray(encode(tone(20), container="MP3"))
     for place in range(2000, len(damaged), 300):
         damaged[place] ^= 0xFF
     before = len(server.log.read_bytes())
     client.post("/classify", files={"audio": bytes(damaged)})
     lines = server.log.read_bytes()[before:].splitlines()
+    assert lines
     assert all(line.startswith(b"{") for line in lines), lines
 
 
 def test_the_command_line_keeps_its_own_voice(tmp_path):
-    damaged = bytearray(sound_file(tone(20), format="MP3"))
+    damaged = bytearray(encode(tone(20), container="MP3"))
     for place in range(2000, len(damaged), 300):
         damaged[place] ^= 0xFF
     (tmp_path / "damaged.mp3").write_bytes(bytes(damaged))
     (tmp_path / "no.mp3").write_bytes(b"no music")
     run = subprocess.run(
-        [sys.executable, "-m", "serving", "--json", str(tmp_path)],
+        [sys.executable, "-m", "genre_classifier", "--json", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -189,10 +189,16 @@ def test_the_command_line_keeps_its_own_voice(tmp_path):
     assert run.returncode == 1
 
 
-@pytest.mark.parametrize("package", ["serving", "train"])
-def test_onnx_runtime_does_not_call_home(tmp_path, package):
+def test_onnx_runtime_does_not_call_home(tmp_path, served_model):
     """It would, and leaves a file where it does, unless it is told not to before it is imported."""
     clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    code = f"import {package}, onnxruntime"
+    code = f"from genre_classifier import Classifier; Classifier({str(served_model)!r}, provider='cpu')"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**clean, "TMPDIR": str(tmp_path)}, check=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_imports_onnx_runtime_in_another_way():
+    imports = re.compile(r"^\s*(?:import|from) onnxruntime\b", re.MULTILINE)
+    packages = ("genre_classifier", "serving", "train", "export", "benchmarks")
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    assert {path for path in files if imports.search(path.read_text())} == {ROOT / "genre_classifier" / "session.py"}

@@ -11,9 +11,10 @@ import bentoml
 import httpx
 import numpy as np
 import pytest
-from serving_stand_in import ROOT, m4a_file, sound_file, tone
 
-from benchmarks.server import Server
+from tests.support import ROOT
+from tests.support.audio import encode, encode_av, tone
+from tests.support.server import Server
 
 SAMPLE = ROOT / "artifacts" / "sample.mp3"
 
@@ -46,9 +47,9 @@ def test_the_sample_clip(client):
 def test_lossless_formats_agree(client, rate, channels):
     waveform = np.stack([tone(4, 220 * (1 + channel), rate=rate) for channel in range(channels)], axis=1)
     samples = (waveform * 32767).astype(np.int16)  # libsndfile would round floats differently for each format
-    wav = classify(client, sound_file(samples, rate=rate, subtype="PCM_16"))
+    wav = classify(client, encode(samples, rate=rate, subtype="PCM_16"))
     for format in ("FLAC", "AU"):  # noqa: A001
-        other = classify(client, sound_file(samples, rate=rate, format=format, subtype="PCM_16"))
+        other = classify(client, encode(samples, rate=rate, container=format, subtype="PCM_16"))
         assert other["genre"] == wav["genre"]
         assert other["probabilities"] == pytest.approx(wav["probabilities"], abs=1e-5)
 
@@ -56,7 +57,9 @@ def test_lossless_formats_agree(client, rate, channels):
 @pytest.mark.parametrize("format", ["MP3", "OGG", "M4A"])
 def test_lossy_formats(client, format):  # noqa: A002
     waveform = tone(7, rate=44100)
-    content = m4a_file(waveform) if format == "M4A" else sound_file(waveform, rate=44100, format=format)
+    content = (
+        encode_av(waveform, 44_100, "mp4", "aac") if format == "M4A" else encode(waveform, rate=44100, container=format)
+    )
     answer = classify(client, content)
     assert answer["duration"] == pytest.approx(7, abs=0.15)
     assert len(answer["segments"]) == 3
@@ -64,7 +67,7 @@ def test_lossy_formats(client, format):  # noqa: A002
 
 def test_bentomls_own_client(server, tmp_path):
     path = tmp_path / "song.wav"
-    path.write_bytes(sound_file(tone(4)))
+    path.write_bytes(encode(tone(4)))
     with bentoml.SyncHTTPClient(server.url) as client:
         answer = client.classify(audio=path)
         assert answer["aggregate"] == "vote"
@@ -77,8 +80,8 @@ def test_bentomls_own_client(server, tmp_path):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_curl_with_one_and_with_two_files(server, tmp_path):
-    (tmp_path / "a.wav").write_bytes(sound_file(tone(4)))
-    (tmp_path / "b.mp3").write_bytes(sound_file(tone(4, 110), format="MP3"))
+    (tmp_path / "a.wav").write_bytes(encode(tone(4)))
+    (tmp_path / "b.mp3").write_bytes(encode(tone(4, 110), container="MP3"))
     curl = ["curl", "-sS", f"{server.url}/classify", "-F", f"audio=@{tmp_path}/a.wav"]
     one = json.loads(subprocess.check_output(curl))
     two = json.loads(subprocess.check_output([*curl, "-F", f"audio=@{tmp_path}/b.mp3", "-F", "top_k=1"]))
@@ -96,7 +99,7 @@ def session_runs(client):
 
 
 def test_ten_files_at_once_share_runs_of_the_session(server, client):
-    songs = [sound_file(tone(30, 110 * (1 + index))) for index in range(10)]
+    songs = [encode(tone(30, 110 * (1 + index))) for index in range(10)]
     alone = [classify(client, song) for song in songs]
     runs_before, rows_before = session_runs(client)
     with ThreadPoolExecutor(10) as pool, httpx.Client(base_url=server.url, timeout=60) as clients:
@@ -118,7 +121,7 @@ def test_the_metrics_name_the_model(client):
 
 def test_a_long_clip_is_split_over_runs(client):
     waveform = tone(240, rate=8000)  # 80 chunks, more than one run takes
-    answer = classify(client, sound_file(waveform, rate=8000, format="FLAC"), top_k="1")
+    answer = classify(client, encode(waveform, rate=8000, container="FLAC"), top_k="1")
     assert len(answer["segments"]) == 80
     assert answer["segments"][-1]["end"] == 240.0
 
@@ -159,8 +162,8 @@ def test_the_page_is_ours(client):
     ("environment", "sentence"),
     [
         ({"GENRE_MODEL": "/nowhere/genre.onnx"}, "There is no model file at /nowhere/genre.onnx"),
-        ({"GENRE_MODEL": str(ROOT / "LICENSE")}, "is not a model ONNX Runtime can load"),
-        ({"GENRE_WORKERS": "none"}, "GENRE_WORKERS='none' will not do"),
+        ({"GENRE_MODEL": str(ROOT / "LICENSE")}, "is not a model that ONNX Runtime can load"),
+        ({"GENRE_WORKERS": "none"}, "GENRE_WORKERS='none' is not valid"),
         ({"GENRE_PROVIDER": "cuda", "CUDA_VISIBLE_DEVICES": ""}, "CUDA does not work"),
     ],
 )
@@ -176,17 +179,17 @@ def test_a_start_that_cannot_be_ends_with_one_sentence(tmp_path, served_model, e
     assert len(log.strip().splitlines()) == 1
 
 
-def test_it_starts_anywhere_by_the_name_of_the_service(tmp_path, served_model):
+def test_it_starts_anywhere_by_the_folder_of_the_clone(tmp_path, served_model):
     server = Server(
         tmp_path,
+        str(ROOT),
         cwd=tmp_path,
-        arguments=["serving.service:GenreClassifier"],
         GENRE_MODEL=str(served_model),
         GENRE_WORKERS="1",
     )
     try:
         server.wait()
-        answer = httpx.post(f"{server.url}/classify", files={"audio": sound_file(tone(3))}, timeout=30)
+        answer = httpx.post(f"{server.url}/classify", files={"audio": encode(tone(3))}, timeout=30)
         assert answer.status_code == 200
     finally:
         server.stop()

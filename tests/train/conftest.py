@@ -1,11 +1,15 @@
-"""Three genres synthesised here, as folders of clips and a table that splits them."""
+"""Three genres of synthetic clips, as folders, and a table that splits them."""
+
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 
-from audio import CHUNK_SAMPLES, SAMPLE_RATE
 from export.signals import chord, clicks
+from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
 
 GENRES = ("beeps", "chords", "hiss")
 
@@ -22,8 +26,14 @@ def waveform(genre: str, rng: np.random.Generator, seconds: float) -> np.ndarray
 
 
 @pytest.fixture(scope="session")
+def genres():
+    """The labels of `folder`."""
+    return list(GENRES)
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Ten clips of each of three genres; one is short, one is no sound; and a table that splits them."""
+    """Ten clips for each of three genres, one of them shorter than a chunk; a broken file; and split.csv."""
     root = tmp_path_factory.mktemp("music")
     rng = np.random.default_rng(0)
     rows = ["clip,split"]
@@ -38,3 +48,28 @@ def folder(tmp_path_factory):
     rows.append("broken,train")
     (root / "split.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+def run_module(name, *arguments):
+    command = [sys.executable, "-m", name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def train():
+    """Runs `python -m train` with arguments and returns the completed process."""
+    return partial(run_module, "train")
+
+
+@pytest.fixture(scope="session")
+def evaluate():
+    """Runs `python -m train.evaluate` with arguments and returns the completed process."""
+    return partial(run_module, "train.evaluate")
+
+
+@pytest.fixture(scope="session")
+def trained(train, folder, tmp_path_factory):
+    """The output of a run of six epochs, and its completed process."""
+    output = tmp_path_factory.mktemp("run")
+    recipe = ("--epochs", 6, "--batch", 16)
+    return output, train("--data", folder, "--split", folder / "split.csv", "--output", output, *recipe)

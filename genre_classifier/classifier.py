@@ -1,0 +1,202 @@
+"""Classifier: one clip, or many files on all cores, to verdicts."""
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genre_classifier.audio import AudioError, Source
+from genre_classifier.batching import CPU_BATCH, GPU_BATCH, ChunkBatcher, ClipRows
+from genre_classifier.clip import Clip
+from genre_classifier.models import DEFAULT_MODEL, find_model
+from genre_classifier.outputs import Outputs
+from genre_classifier.session import CPU, DEFAULT_GPU_MEMORY_MB, GenreSession, ModelInfo, Provider
+from genre_classifier.verdict import Aggregate, ClassifyOptions, Embedding, Verdict, decide, embed
+
+DEFAULT_OPTIONS = ClassifyOptions()
+GPU_RUNNERS = 2  # one run is prepared while the GPU computes another
+
+File = TypeVar("File", bound=str | os.PathLike[str] | bytes)
+
+
+class Analysis(NamedTuple):
+    """All that the model says of a clip."""
+
+    verdict: Verdict
+    embedding: Embedding
+
+
+class Classifier:
+    """A model that classifies music. Safe to use from several threads; a context manager.
+
+        with Classifier() as classifier:
+            verdict = classifier.classify("song.mp3")
+
+    Chunks of all clips under way share the session's runs. Reads no environment, and logs nothing unless logging is set
+    up for "genre_classifier".
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        provider: Provider = "auto",
+        threads: int = 0,
+        batch_size: int | None = None,
+        gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
+        max_seconds: float | None = None,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: "genre" or "cnn", the two that ship, or the path of an ONNX file.
+            provider: "auto" takes CUDA where it works, else the CPU; "cuda" and "cpu" insist.
+            threads: CPU threads of one run; 0 gives each run one thread and runs as many at a time as there are cores.
+            batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
+            gpu_memory_mb: MiB that the session may take of a GPU.
+            max_seconds: the longest audio that is accepted; no limit if None.
+
+        Raises:
+            genre_classifier.session.ModelError: the model cannot be used; the message is one sentence.
+        """
+        # Several runs at a time share out the cores better than threads within one run do.
+        threads = threads or 1
+        session = GenreSession(find_model(model), provider=provider, threads=threads, gpu_memory_mb=gpu_memory_mb)
+        self.info: ModelInfo = session.info
+        """What the model says of itself: labels, version, metrics, the provider in use."""
+        on_cpu = session.info.provider == CPU
+        self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
+        """Most chunks in one run."""
+        self._max_seconds = math.inf if max_seconds is None else max_seconds
+        self._readers = max(1, cores() // threads)
+        runners = self._readers if on_cpu else GPU_RUNNERS
+        self._batcher = ChunkBatcher(session.run, batch_size=self.batch_size, runners=runners)
+
+    def classify(
+        self,
+        source: Source,
+        sample_rate: float | None = None,
+        *,
+        aggregate: Aggregate = "vote",
+        top_k: int | None = None,
+    ) -> Verdict:
+        """Classify one clip.
+
+        Args:
+            source: a path, a file's bytes, a binary file object, or a waveform: floats (samples,) or
+                (channels, samples), as librosa gives it.
+            sample_rate: of a waveform, 4 000 to 768 000 Hz.
+            aggregate: "vote" picks the genre that most chunks chose, "mean" the most probable one.
+            top_k: genres to list in the probabilities, 1 to the number of labels; all if None.
+
+        Raises:
+            AudioError: the clip cannot be classified; the message is one sentence and `kind` says which.
+            ValueError: an option does not fit the model.
+        """
+        options = ClassifyOptions(top_k, aggregate)
+        options.check(len(self.info.labels))
+        return self.analyse(source, sample_rate, options=options).verdict
+
+    def embed(self, source: Source, sample_rate: float | None = None) -> NDArray[np.float32]:
+        """Describe one clip by numbers, float32 (width,): the mean over its audible chunks of the graph's embedding.
+
+        Takes and raises what `classify` does.
+        """
+        return np.array(self.analyse(source, sample_rate).embedding.embedding, np.float32)
+
+    def classify_files(
+        self, files: Iterable[File], *, aggregate: Aggregate = "vote", top_k: int | None = None
+    ) -> Iterator[tuple[File, Verdict | AudioError]]:
+        """Classify many files, in their order, on all cores and in constant memory.
+
+        Args:
+            files: paths, or files' bytes; taken from the iterable as needed.
+            aggregate: as in `classify`.
+            top_k: as in `classify`.
+
+        Yields:
+            Each file, and its verdict or, where it cannot be classified, the AudioError.
+
+        Raises:
+            ValueError: an option does not fit the model.
+        """
+        options = ClassifyOptions(top_k, aggregate)
+        options.check(len(self.info.labels))
+        results = self.analyse_files(files, options)
+        return ((file, each if isinstance(each, AudioError) else each.verdict) for file, each in results)
+
+    def analyse(
+        self, source: Source, sample_rate: float | None = None, *, options: ClassifyOptions = DEFAULT_OPTIONS
+    ) -> Analysis:
+        """Classify and embed one clip; takes and raises what `classify` does."""
+        clip, rows = Clip(), self._batcher.open()
+        self._read(clip, rows, source, sample_rate, Event())
+        return self._analysis(clip, rows.outputs.result(), options)
+
+    def analyse_files(
+        self, files: Iterable[File], options: ClassifyOptions = DEFAULT_OPTIONS
+    ) -> Iterator[tuple[File, Analysis | AudioError]]:
+        """Classify and embed many files; as `classify_files`."""
+        # Enough files ahead that even clips of one chunk fill batches while a long file holds up the answers after it.
+        ahead = 2 * self.batch_size + self._readers
+        abandoned = Event()
+        pool = ThreadPoolExecutor(self._readers, thread_name_prefix="genre-reader")
+        begun: deque[tuple[File, Clip, ClipRows]] = deque()
+        try:
+            for file in files:
+                clip, rows = Clip(), self._batcher.open()
+                begun.append((file, clip, rows))
+                pool.submit(self._read, clip, rows, file, None, abandoned)
+                if len(begun) >= ahead:
+                    yield self._result(*begun.popleft(), options)
+            while begun:
+                yield self._result(*begun.popleft(), options)
+        finally:  # also where nobody asks for the rest
+            abandoned.set()
+            pool.shutdown(wait=False)
+
+    def close(self) -> None:
+        """Let the session's threads end; the classifier cannot be used afterwards."""
+        self._batcher.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, clip: Clip, rows: ClipRows, source: Source, sample_rate: float | None, abandoned: Event) -> None:
+        """Decode a clip into the batches; what goes wrong is kept for whoever asks for its outputs."""
+        chunks = clip.read(source, sample_rate=sample_rate, max_seconds=self._max_seconds)
+        try:
+            while not abandoned.is_set() and (chunk := next(chunks, None)) is not None:
+                rows.add(chunk)
+        except BaseException as error:  # noqa: BLE001
+            rows.finish(error)
+        else:
+            rows.finish(CancelledError() if abandoned.is_set() else None)
+
+    def _result(
+        self, file: File, clip: Clip, rows: ClipRows, options: ClassifyOptions
+    ) -> tuple[File, Analysis | AudioError]:
+        try:
+            return file, self._analysis(clip, rows.outputs.result(), options)
+        except AudioError as error:
+            return file, error
+
+    def _analysis(self, clip: Clip, outputs: Outputs, options: ClassifyOptions) -> Analysis:
+        return Analysis(decide(clip, outputs, self.info, options), embed(clip, outputs, self.info))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The command line: a library of music to a report, embeddings and tags."""

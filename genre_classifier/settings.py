@@ -1,0 +1,44 @@
+"""What the environment may set, by variables that begin with GENRE_; the command line and the service read them."""
+
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from genre_classifier.models import DEFAULT_MODEL
+from genre_classifier.session import DEFAULT_GPU_MEMORY_MB
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseSettings):
+    """How the model runs, e.g. GENRE_PROVIDER=cpu; frozen once read."""
+
+    model_config = SettingsConfigDict(env_prefix="GENRE_", frozen=True, extra="ignore")
+
+    model: str = DEFAULT_MODEL
+    """A model that ships, genre or cnn, or the path of an ONNX file."""
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto takes CUDA where it works and the CPU where not; cuda makes a GPU that does not work an error."""
+    gpu_memory_mb: int = Field(default=DEFAULT_GPU_MEMORY_MB, ge=256)
+    """Most memory of the GPU that the session may take, in MiB; what CUDA itself needs comes on top."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of one session run; 0 chooses."""
+    max_batch_size: int | None = Field(default=None, ge=2)
+    """Most chunks in one session run, whichever clips they come from; by default 64 on a GPU and 16 on a CPU."""
+    max_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest audio of one file; without it, the command line has no limit."""
+
+
+def read_settings(kind: type[S]) -> S:
+    """Read the settings of a kind from the environment.
+
+    Raises:
+        SystemExit: a variable has an impossible value; the message names it.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "GENRE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SystemExit(f"{name}={first['input']!r} is not valid: {first['msg']}.") from None

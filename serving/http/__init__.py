@@ -1,0 +1,1 @@
+"""HTTP: addresses, uploads, errors as JSON, the description, the request log and the page."""

@@ -1,0 +1,112 @@
+"""The front's way to the model service: chunks out over a local socket, outputs back."""
+
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, Protocol
+
+import aiohttp
+import bentoml
+import numpy as np
+from bentoml.exceptions import BentoMLException
+
+from genre_classifier.outputs import FloatArray, Outputs
+from genre_classifier.session import ModelInfo
+from serving.errors import ServiceError
+
+READY_SECONDS = 5
+LOST_SECONDS = 10  # how long the model's process may be gone before the service counts as dead
+# How BentoML says that a call waited or ran too long.
+BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+
+class ModelClient(Protocol):
+    """The model service as the front sees it."""
+
+    async def info(self) -> ModelInfo:
+        """What the graph says about itself."""
+
+    async def is_ready(self) -> bool:
+        """Whether it can be asked."""
+
+    async def is_alive(self) -> bool:
+        """Whether it is ready, or has not been for a short time only."""
+
+    async def run(self, chunks: FloatArray) -> tuple[Outputs, float]:
+        """Run the graph on chunks (batch, 66150): the outputs, and the seconds in the session.
+
+        Raises:
+            ServiceError: busy or restarting.
+        """
+
+
+def pack_result(outputs: Outputs, seconds: float) -> FloatArray:
+    """Put a run's outputs and its seconds side by side, float32 (batch, columns): a batchable API returns one array."""
+    packed = outputs.pack()
+    return np.concatenate([packed, np.full((len(packed), 1), seconds, np.float32)], axis=1)
+
+
+def unpack_result(packed: FloatArray, info: ModelInfo) -> tuple[Outputs, float]:
+    """Undo `pack_result`, also for rows that came from several runs."""
+    outputs = Outputs.unpack(
+        packed[:, :-1], labels=len(info.labels), tags=len(info.tags), familiarity=info.recognised_above is not None
+    )
+    return outputs, float(np.unique(packed[:, -1]).sum())
+
+
+class RemoteModel:
+    """The model service as BentoML reaches it."""
+
+    def __init__(self) -> None:
+        """Know nothing about the model until it is asked."""
+        self._info: ModelInfo | None = None
+        self._lost_since: float | None = None
+
+    async def info(self) -> ModelInfo:
+        """What the graph says about itself; asked once, and again after a failure, when the provider may differ."""
+        if self._info is None:
+            self._info = ModelInfo.model_validate(await self._call("info"))
+        return self._info
+
+    async def run(self, chunks: FloatArray) -> tuple[Outputs, float]:
+        """Run the graph on chunks (batch, 66150), all in one call; raises as ModelClient.run does."""
+        info = await self.info()
+        packed: FloatArray = await self._call("run", chunks)
+        if not np.isfinite(packed).all():
+            raise FloatingPointError("The graph gave a value that is not finite.")
+        return unpack_result(packed, info)
+
+    async def is_ready(self) -> bool:
+        """Whether it can be asked; no, if it does not say within some seconds."""
+        try:
+            ready = bool(await bentoml.get_current_service().model.is_ready(READY_SECONDS))
+        except (BentoMLException, aiohttp.ClientError, TimeoutError):
+            ready = False
+        if ready:
+            self._lost_since = None
+        elif self._lost_since is None:
+            self._lost_since = monotonic()
+        return ready
+
+    async def is_alive(self) -> bool:
+        """Whether it is ready, or became unready at most ten seconds ago."""
+        return await self.is_ready() or self._lost_since is None or monotonic() - self._lost_since <= LOST_SECONDS
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        try:
+            try:
+                return await self._try(name, *args)
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+                # The model's process died, or closed a connection just as it was reused. Retrying is safe. Retry once
+                # only: the clip itself may crash the worker.
+                self._info = None
+                return await self._try(name, *args)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ServiceError("The model is being restarted: try again in a moment.", "restarting") from error
+
+    async def _try(self, name: str, *args: Any) -> Any:
+        try:
+            return await getattr(bentoml.get_current_service().model.to_async, name)(*args)
+        except BentoMLException as error:
+            if error.error_code not in BUSY:
+                raise
+            raise ServiceError("The service is busy: try again later.", "busy") from error

@@ -1,0 +1,186 @@
+"""One upload's way: decode here, run the graph in the model service, decide here."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import BinaryIO
+
+import anyio
+import anyio.to_thread
+import numpy as np
+
+from genre_classifier.audio import CHUNK_SECONDS, AudioError
+from genre_classifier.clip import Clip
+from genre_classifier.models import SAMPLE_CLIP
+from genre_classifier.outputs import FloatArray, Outputs
+from genre_classifier.verdict import ClassifyOptions, Embedding, Verdict, decide, embed
+from serving.admission import Admission, Work
+from serving.errors import ServiceError
+from serving.metrics import decode_seconds, queue_seconds
+from serving.model_client import ModelClient
+from serving.settings import ServiceSettings
+from serving.weighted_semaphore import WeightedSemaphore
+
+MIB = 2**20
+
+# All of each front process.
+MAX_CONCURRENT_DECODES = 2  # soundfile and soxr release the interpreter, and the event loop must keep its turn
+CHUNKS_PER_CALL = 32  # a minute and a half, most clips as a whole
+CHUNKS_PER_CALL_ALONE = 5  # where nothing else is in hand, so that one core decodes while others run the graph
+CALLS_IN_MEMORY = 3  # of a file: one being decoded, one that waits, and one at the model
+MAX_CHUNKS_IN_MEMORY = 1024  # 260 MiB
+MAX_BATCHES_IN_FLIGHT = 2  # at the model or on their way; what a client that has left sent is run for nothing
+POLL_SECONDS = 0.05
+MAX_UPLOADS_IN_MEMORY = 4  # bodies of the largest size, or more of smaller ones
+MIN_UPLOADS_MB = 256
+
+
+@dataclass
+class Figures:
+    """What answering a request took; of several files, the sum, whether or not they were under way together."""
+
+    audio_seconds: float = 0.0
+    """Decoded."""
+    chunks: int = 0
+    """Classified: the audible ones."""
+    decode_ms: float = 0.0
+    session_ms: float = 0.0
+    """Of the session runs that its chunks were in, together with those of others."""
+    queue_ms: float = 0.0
+    """Neither decoding nor in the session: waiting for a turn, for the model, and on the way there and back."""
+
+
+class Pipeline:
+    """Files in, answers out."""
+
+    def __init__(self, model: ModelClient, settings: ServiceSettings) -> None:
+        """Hold the model service and the limits."""
+        self.model = model
+        self.settings = settings
+        self.admission = Admission(
+            max_wait=min(settings.max_wait, settings.timeout / 2),  # the estimate may be wrong by half
+            max_bytes=max(MAX_UPLOADS_IN_MEMORY * settings.max_upload_mb, MIN_UPLOADS_MB) * MIB,
+        )
+        self._decoders = anyio.CapacityLimiter(MAX_CONCURRENT_DECODES)
+        self._chunks_in_memory = WeightedSemaphore(MAX_CHUNKS_IN_MEMORY)
+        self._chunks_in_flight = WeightedSemaphore(MAX_BATCHES_IN_FLIGHT * settings.max_batch_size)
+        self._warming: asyncio.Task[None] | None = None
+
+    def warm_up(self) -> None:
+        """Start to classify the clip that ships, so that the first request finds all loaded and connected."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def is_ready(self) -> bool:
+        """Whether it has warmed up, and the model can be asked."""
+        return (self._warming is None or self._warming.done()) and await self.model.is_ready()
+
+    async def classify(
+        self, source: Path | BinaryIO, options: ClassifyOptions, figures: Figures, work: Work | None = None
+    ) -> Verdict:
+        """Classify one file.
+
+        Args:
+            source: the file; it is read until this returns.
+            options: how the verdict is wanted.
+            figures: what this took is added to them.
+            work: what was admitted; corrected as it goes.
+
+        Raises:
+            AudioError: the file cannot be classified.
+            ServiceError: the model cannot answer.
+        """
+        clip, outputs = await self._analyse(source, figures, work)
+        return decide(clip, outputs, await self.model.info(), options)
+
+    async def embed(self, source: Path | BinaryIO, figures: Figures, work: Work | None = None) -> Embedding:
+        """Embed one file; takes and raises what `classify` does."""
+        clip, outputs = await self._analyse(source, figures, work)
+        return embed(clip, outputs, await self.model.info())
+
+    async def _analyse(self, source: Path | BinaryIO, figures: Figures, work: Work | None) -> tuple[Clip, Outputs]:
+        work = work or Work(self.settings.max_seconds)
+        clip = Clip()
+        size = CHUNKS_PER_CALL if self.admission.is_busy else CHUNKS_PER_CALL_ALONE
+        size = min(size, self.settings.max_batch_size)
+        chunks = clip.read(source, max_seconds=self.settings.max_seconds)
+        try:
+            async with self._chunks_in_memory.acquire(CALLS_IN_MEMORY * size):
+                outputs = await self._ask(chunks, size, work, figures)
+        finally:
+            work.seconds = 0.0
+            chunks.close()
+        figures.audio_seconds += clip.duration
+        figures.chunks += sum(clip.audible)
+        return clip, outputs
+
+    async def _ask(self, chunks: Iterator[FloatArray], size: int, work: Work, figures: Figures) -> Outputs:
+        """Run the graph on some chunks while the next are decoded."""
+        answers: list[tuple[Outputs, float, float]] = []
+        asked: asyncio.Task[tuple[Outputs, float, float]] | None = None
+        decoding = queueing = 0.0
+        try:
+            while True:
+                begin = perf_counter()
+                batch, seconds = await self._decode(chunks, size)
+                decoding += seconds
+                queueing += perf_counter() - begin - seconds
+                if asked:
+                    answers.append(await asked)
+                if batch is None:
+                    break
+                asked = asyncio.create_task(self._run(batch, work))
+        finally:
+            if asked:
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+        outputs, runs, waits = zip(*answers, strict=True)
+        queueing += sum(waits)
+        decode_seconds().observe(decoding)
+        queue_seconds().observe(queueing)
+        figures.decode_ms += decoding * 1000
+        figures.session_ms += sum(runs) * 1000
+        figures.queue_ms += queueing * 1000
+        return Outputs.join(outputs)
+
+    async def _run(self, chunks: FloatArray, work: Work) -> tuple[Outputs, float, float]:
+        """The outputs of some chunks, the seconds in the session, and the seconds before and after it."""
+        begin = perf_counter()
+        async with self._chunks_in_flight.acquire(len(chunks)):
+            taken = perf_counter()
+            outputs, seconds = await self.model.run(chunks)
+            end = perf_counter()
+            self.admission.learn(CHUNK_SECONDS * len(chunks), taken, end)
+        work.seconds = max(0.0, work.seconds - CHUNK_SECONDS * len(chunks))
+        return outputs, seconds, end - begin - seconds
+
+    async def _decode(self, chunks: Iterator[FloatArray], size: int) -> tuple[FloatArray | None, float]:
+        """The next chunks of a clip, (size or fewer, 66150), None after the last; and the seconds this took."""
+
+        def read() -> tuple[FloatArray | None, float]:
+            begin = perf_counter()
+            try:
+                batch = [chunk for _, chunk in zip(range(size), chunks, strict=False)]
+                return np.stack(batch) if batch else None, perf_counter() - begin
+            except AudioError as error:
+                refusal = AudioError(str(error), error.kind)
+            # A new error: the first one's traceback keeps what was decoded in memory.
+            raise refusal
+
+        reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoders))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and it still reads the file, which the caller is about to close.
+            await asyncio.wait([reading])
+            reading.exception()  # nobody is told
+            raise
+
+    async def _warm_up(self) -> None:
+        while not await self.model.is_ready():  # noqa: ASYNC110 (nothing here tells of another process)
+            await asyncio.sleep(POLL_SECONDS)
+        if SAMPLE_CLIP.is_file():
+            with suppress(AudioError, ServiceError):  # the answer does not matter
+                await self.classify(SAMPLE_CLIP, ClassifyOptions(), Figures())

@@ -1,0 +1,82 @@
+"""The graph: its input, outputs, operators and metadata."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from export.graph import FORBIDDEN
+from genre_classifier.session import GenreSession
+
+KEYS = {
+    "labels", "sample_rate", "chunk_samples", "version", "temperature", "uncertain_below", "trained_on",
+    "split_sha256", "metrics", "licence", "network",
+}  # fmt: skip
+
+
+def test_one_file_by_the_contract(graph):
+    path, _ = graph
+    assert list(path.parent.iterdir()) == [path]
+    model = onnx.load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata.keys() == KEYS
+    assert json.loads(metadata["labels"]) == ["a", "b", "c"]
+    assert (metadata["sample_rate"], metadata["chunk_samples"]) == ("22050", "66150")
+    assert (metadata["temperature"], metadata["uncertain_below"]) == ("1.7", "0.4")
+    assert (metadata["network"], metadata["licence"]) == ("cnn", "Apache-2.0")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [(value.name, value.shape, value.type) for value in session.get_inputs()] == [
+        ("waveform", ["batch", 66150], "tensor(float)")
+    ]
+    assert [(value.name, value.shape) for value in session.get_outputs()] == [
+        ("log_probs", ["batch", 3]),
+        ("embedding", ["batch", 128]),
+    ]
+
+
+def test_the_session_reads_the_metadata(graph):
+    info = GenreSession(graph[0], provider="cpu").info
+    assert info.labels == ("a", "b", "c")
+    assert (info.temperature, info.uncertain_below) == (1.7, 0.4)
+    assert (info.network, info.licence) == ("cnn", "Apache-2.0")
+    assert info.metrics == {"x": 1}
+    assert (info.tags, info.recognised_above) == ((), None)
+
+
+def test_operators(graph):
+    model = onnx.load(graph[0])
+    operators = {node.op_type for node in model.graph.node}
+    assert not operators & FORBIDDEN
+    assert not operators & {"Loop", "Scan", "If"}  # so no operator runs once per sample
+    assert {node.domain for node in model.graph.node} == {""}
+    assert not model.functions
+
+
+@pytest.mark.parametrize("operator", ["Pad", "ArgMax"])
+def test_integers_are_neither_padded_nor_searched(graph, operator):
+    """CUDA has no integer kernel for these: ONNX Runtime would copy the tensor to the CPU and back."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(graph[0]), data_prop=True)
+    known = [*model.graph.value_info, *model.graph.input, *model.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in known}
+    types |= {value.name: value.data_type for value in model.graph.initializer}
+    integers = {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
+    nodes = [node for node in model.graph.node if node.op_type == operator]
+    assert nodes
+    assert [node.name for node in nodes if types[node.input[0]] in integers] == []
+
+
+def test_nothing_of_the_machine_is_written(graph):
+    content = graph[0].read_bytes()
+    assert b"site-packages" not in content
+    assert b".py" not in content
+
+
+def test_any_batch_even_of_silence(graph):
+    session = onnxruntime.InferenceSession(graph[0], providers=["CPUExecutionProvider"])
+    for batch in (1, 3, 130):
+        log_probs, embedding = session.run(None, {"waveform": np.zeros((batch, 66150), np.float32)})
+        assert log_probs.shape == (batch, 3)
+        assert np.isfinite(log_probs).all()
+        assert np.isfinite(embedding).all()

@@ -1,0 +1,155 @@
+"""Genres in files' tags: told in every format that has a place for them, and no music lost."""
+
+import hashlib
+import io
+import stat
+
+import av
+import mutagen
+import numpy as np
+import pytest
+from mutagen.id3 import ID3, TCON, TIT2
+
+from genre_classifier.audio import SAMPLE_RATE, decode
+from genre_classifier.cli import tags
+from genre_classifier.cli.results import TagError
+from genre_classifier.cli.tags import write_genre
+from tests.support.audio import encode, tone
+
+ENCODED = {
+    "m4a": ("ipod", "aac", 44100),
+    "mp4": ("mp4", "aac", 44100),
+    "wma": ("asf", "wmav2", 44100),
+    "wv": ("wv", "wavpack", 44100),
+    "opus": ("opus", "libopus", 48000),
+    "mka": ("matroska", "flac", 44100),
+}
+KEYS = {
+    "m4a": "\xa9gen",
+    "mp4": "\xa9gen",
+    "wma": "WM/Genre",
+    "wv": "Genre",
+    "mp3": "TCON",
+    "wav": "TCON",
+    "aiff": "TCON",
+}
+
+
+def encoded(suffix):
+    kind, codec, rate = ENCODED[suffix]
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(4)[None].astype(np.float32), format="flt", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        convert = av.AudioResampler(stream.codec_context.format.name, "mono", rate)
+        stream.bit_rate = 128_000
+        sizes = stream.codec_context.frame_size
+        fifo = av.AudioFifo()
+        for each in convert.resample(frame):
+            each.pts = None
+            fifo.write(each)
+        for each in (*fifo.read_many(sizes or 4096), fifo.read()):
+            if each:
+                container.mux(stream.encode(each))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def music_file(folder, suffix):
+    path = folder / f"song.{suffix}"
+    libsndfile = {"mp3": "MP3", "flac": "FLAC", "ogg": "OGG", "wav": "WAV", "aiff": "AIFF", "au": "AU"}
+    path.write_bytes(encode(tone(4), container=libsndfile[suffix]) if suffix in libsndfile else encoded(suffix))
+    return path
+
+
+def genre_of(path):
+    return [str(each) for each in mutagen.File(path)[KEYS.get(path.suffix[1:], "genre")]]
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg", "opus", "wav", "aiff", "m4a", "mp4", "wma", "wv"])
+def test_every_format(tmp_path, suffix):
+    path = music_file(tmp_path, suffix)
+    path.chmod(0o640)
+    before = decode(path).waveform
+    write_genre(path, "jazz")
+    assert genre_of(path) == ["jazz"]
+    write_genre(path, "hip hop")
+    assert genre_of(path) == ["hip hop"]
+    np.testing.assert_array_equal(decode(path).waveform, before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_tags_stay_and_so_does_their_version(tmp_path):
+    path = music_file(tmp_path, "mp3")
+    old = ID3()
+    old.add(TIT2(encoding=3, text=["Blå"]))
+    old.add(TCON(encoding=3, text=["Polka"]))
+    old.update_to_v23()
+    old.save(path, v2_version=3, v1=2)
+    write_genre(path, "jazz")
+    new = ID3(path)
+    assert new.version == (2, 3, 0)
+    assert (new["TIT2"].text, new["TCON"].text) == (["Blå"], ["jazz"])
+
+
+def test_a_file_that_names_the_genre_is_not_touched(tmp_path):
+    path = music_file(tmp_path, "flac")
+    write_genre(path, "jazz")
+    before = path.stat()
+    write_genre(path, "jazz")
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("suffix", ["au", "mka"])
+def test_a_format_without_a_place_for_it(tmp_path, suffix):
+    path = music_file(tmp_path, suffix)
+    before = path.read_bytes()
+    with pytest.raises(TagError, match="no place for a genre"):
+        write_genre(path, "jazz")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    path = music_file(tmp_path, "flac")
+    link = tmp_path / "link.flac"
+    link.symlink_to(path)
+    write_genre(link, "jazz")
+    assert link.is_symlink()
+    assert genre_of(path) == ["jazz"]
+
+
+def test_audio_that_would_change_is_not_put_in_place(tmp_path, monkeypatch):
+    path = music_file(tmp_path, "mp3")
+    before = path.read_bytes()
+    save = mutagen.mp3.MP3.save
+
+    def save_wrongly(self, part, **options):
+        save(self, part, **options)
+        content = bytearray(part.read_bytes())
+        content[-2000] ^= 1
+        part.write_bytes(content)
+
+    monkeypatch.setattr(mutagen.mp3.MP3, "save", save_wrongly)
+    with pytest.raises(TagError, match="would not stay the same"):
+        write_genre(path, "jazz")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_interrupted_or_out_of_space_it_leaves_the_file_as_it_was(tmp_path, monkeypatch, error):
+    path = music_file(tmp_path, "flac")
+    before = hashlib.sha256(path.read_bytes()).digest()
+
+    def fail(handle):
+        raise error
+
+    monkeypatch.setattr(tags.os, "fsync", fail)
+    with pytest.raises(TagError if isinstance(error, OSError) else KeyboardInterrupt):
+        write_genre(path, "jazz")
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,1 @@
+"""Folders of clips as splits of 3-second chunks, and what a network is trained on."""

@@ -1,0 +1,55 @@
+"""A model to evaluate: a checkpoint in PyTorch, or an exported graph in ONNX Runtime."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genre_classifier.session import GenreSession, ModelError
+from train.errors import TrainingError
+from train.network.checkpoint import load_checkpoint
+
+
+class Model(NamedTuple):
+    """What an evaluation needs of a model."""
+
+    labels: list[str]
+    split_sha256: str
+    """Digest of the split that it was trained with."""
+    classify: Callable[[Tensor], Tensor]
+    """Waveforms (batch, 66150) to log-probabilities (batch, labels)."""
+
+
+def open_model(path: Path) -> Model:
+    """Open an `.onnx` file, or else a checkpoint.
+
+    Raises:
+        TrainingError: the file is missing, or it is something else.
+    """
+    return _open_graph(path) if path.suffix == ".onnx" else _open_checkpoint(path)
+
+
+def _open_checkpoint(path: Path) -> Model:
+    checkpoint = load_checkpoint(path)
+    network = checkpoint.network()
+
+    @torch.inference_mode()
+    def classify(waveforms: Tensor) -> Tensor:
+        log_probs: Tensor = network(waveforms)[0]
+        return log_probs
+
+    return Model(checkpoint.labels, checkpoint.split_sha256, classify)
+
+
+def _open_graph(path: Path) -> Model:
+    try:
+        session = GenreSession(path)
+    except ModelError as error:
+        raise TrainingError(str(error)) from error
+
+    def classify(waveforms: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(waveforms.numpy()).log_probs)
+
+    return Model(list(session.info.labels), session.info.split_sha256, classify)
