@@ -1,10 +1,10 @@
 """Classifier: one clip, or many files on all cores, to verdicts."""
 
-import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing
 from threading import Event
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_classifier.audio import AudioError, Source
+from genre_classifier.audio.decoder_pool import SUPPORTED, DecoderPool
 from genre_classifier.batching import CPU_BATCH, GPU_BATCH, ChunkBatcher, ClipRows
 from genre_classifier.clip import Clip
 from genre_classifier.models import DEFAULT_MODEL, find_model
@@ -52,6 +53,7 @@ class Classifier:
         batch_size: int | None = None,
         gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
         max_seconds: float | None = None,
+        isolate: bool = False,
     ) -> None:
         """Load a model.
 
@@ -62,6 +64,8 @@ class Classifier:
             batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
             gpu_memory_mb: MiB that the session may take of a GPU.
             max_seconds: the longest audio that is accepted; no limit if None.
+            isolate: decode single files too in a process that can be ended, as `classify_files` does where the system
+                allows it: for files from strangers.
 
         Raises:
             genre_classifier.session.ModelError: the model cannot be used; the message is one sentence.
@@ -74,8 +78,10 @@ class Classifier:
         on_cpu = session.info.provider == CPU
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         """Most chunks in one run."""
-        self._max_seconds = math.inf if max_seconds is None else max_seconds
+        self._max_seconds = max_seconds
         self._readers = max(1, cores() // threads)
+        self._isolate = isolate
+        self._pool = DecoderPool(self._readers) if SUPPORTED else None
         runners = self._readers if on_cpu else GPU_RUNNERS
         self._batcher = ChunkBatcher(session.run, batch_size=self.batch_size, runners=runners)
 
@@ -137,7 +143,7 @@ class Classifier:
     ) -> Analysis:
         """Classify and embed one clip; takes and raises what `classify` does."""
         clip, rows = Clip(), self._batcher.open()
-        self._read(clip, rows, source, sample_rate, Event())
+        self._read(rows, self._chunks(clip, source, sample_rate, isolate=self._isolate), Event())
         return self._analysis(clip, rows.outputs.result(), options)
 
     def analyse_files(
@@ -153,7 +159,8 @@ class Classifier:
             for file in files:
                 clip, rows = Clip(), self._batcher.open()
                 begun.append((file, clip, rows))
-                pool.submit(self._read, clip, rows, file, None, abandoned)
+                chunks = self._chunks(clip, file, None, isolate=True, abandoned=abandoned)
+                pool.submit(self._read, rows, chunks, abandoned)
                 if len(begun) >= ahead:
                     yield self._result(*begun.popleft(), options)
             while begun:
@@ -165,6 +172,8 @@ class Classifier:
     def close(self) -> None:
         """Let the session's threads end; the classifier cannot be used afterwards."""
         self._batcher.close()
+        if self._pool:
+            self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,12 +183,26 @@ class Classifier:
     ) -> None:
         self.close()
 
-    def _read(self, clip: Clip, rows: ClipRows, source: Source, sample_rate: float | None, abandoned: Event) -> None:
+    def _chunks(
+        self,
+        clip: Clip,
+        source: Source,
+        sample_rate: float | None,
+        *,
+        isolate: bool,
+        abandoned: Event | None = None,
+    ) -> Generator[NDArray[np.float32]]:
+        """The audible chunks of a clip, decoded here or in a process of the pool."""
+        if self._pool and isolate and not isinstance(source, np.ndarray):
+            return self._pool.read(clip, source, max_seconds=self._max_seconds, abandoned=abandoned)
+        return clip.read(source, sample_rate=sample_rate, max_seconds=self._max_seconds)
+
+    def _read(self, rows: ClipRows, chunks: Generator[NDArray[np.float32]], abandoned: Event) -> None:
         """Decode a clip into the batches; what goes wrong is kept for whoever asks for its outputs."""
-        chunks = clip.read(source, sample_rate=sample_rate, max_seconds=self._max_seconds)
         try:
-            while not abandoned.is_set() and (chunk := next(chunks, None)) is not None:
-                rows.add(chunk)
+            with closing(chunks):
+                while not abandoned.is_set() and (chunk := next(chunks, None)) is not None:
+                    rows.add(chunk)
         except BaseException as error:  # noqa: BLE001
             rows.finish(error)
         else:

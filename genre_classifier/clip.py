@@ -1,6 +1,6 @@
 """Audio as a clip: decoded, cut into chunks as it goes, and each chunk known to be audible or silent."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,12 @@ class Clip:
         return chunk_starts(self.samples)
 
     def read(
-        self, source: Source, *, sample_rate: float | None = None, max_seconds: float | None = None
+        self,
+        source: Source,
+        *,
+        sample_rate: float | None = None,
+        max_seconds: float | None = None,
+        opened: Callable[[float | None], object] | None = None,
     ) -> Generator[NDArray[np.float32]]:
         """Decode a clip and yield its audible chunks, float32 (66150,), in order and as they are decoded.
 
@@ -39,11 +44,12 @@ class Clip:
             source: a path, a file's bytes, a file object, or a waveform.
             sample_rate: of a waveform, in Hz.
             max_seconds: the longest audio that is accepted; no limit if None.
+            opened: told how many seconds the header declares, None where it does not.
 
         Raises:
             AudioError: not audio, too long, shorter than one chunk, or silent throughout.
         """
-        stream = Stream(source, sample_rate=sample_rate, max_seconds=max_seconds)
+        stream = Stream(source, sample_rate=sample_rate, max_seconds=max_seconds, opened=opened)
         for chunk in iter_chunks(self._counted(stream)):
             self.audible.append(is_audible(chunk))
             if self.audible[-1]:

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 
-from genre_classifier.audio import declared_seconds
 from serving.errors import ServiceError
 from serving.metrics import wait_seconds
 
-# Where a header does not tell the length, a second of music is taken to have DEFAULT_BYTES_PER_SECOND. It has at least
-# MIN_BYTES_PER_SECOND, or the header lies or there is little music. The estimate is corrected while decoding.
-DEFAULT_BYTES_PER_SECOND, MIN_BYTES_PER_SECOND = 16_000, 4_000
+# Of a second of music, by a file's first bytes: what is not compressed has more. The estimate is corrected as soon as a
+# decoder has read the header.
+DEFAULT_BYTES_PER_SECOND = 16_000
+BYTES_PER_SECOND = {**dict.fromkeys((b"RIFF", b"RF64", b"FORM", b".snd"), 88_200), b"fLaC": 50_000}
 INITIAL_SPEED = 200.0  # seconds of music a second, of one core, until there is a measurement
 MIN_SPEED = 10.0  # whatever was measured
 FADE_SECONDS = 10.0  # busy seconds after which a measurement counts for a third
@@ -170,9 +170,12 @@ class ReceivedBytes:
 
 
 def estimate(file: BinaryIO, max_seconds: float) -> float:
-    """Estimate the seconds of music in a file from its header and its size; the file is left at its start."""
-    declared = declared_seconds(file)
+    """Estimate the seconds of music in a file from its size and first bytes; the file is left at its start.
+
+    To look any closer takes a decoder, and comes after admission.
+    """
     size = file.seek(0, 2)
     file.seek(0)
-    seconds = size / DEFAULT_BYTES_PER_SECOND if declared is None else min(declared, size / MIN_BYTES_PER_SECOND)
-    return min(seconds, max_seconds)
+    rate = BYTES_PER_SECOND.get(file.read(4), DEFAULT_BYTES_PER_SECOND)
+    file.seek(0)
+    return min(size / rate, max_seconds)

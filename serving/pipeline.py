@@ -1,10 +1,11 @@
 """One upload's way: decode here, run the graph in the model service, decide here."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from time import perf_counter
 from typing import BinaryIO
 
@@ -13,6 +14,8 @@ import anyio.to_thread
 import numpy as np
 
 from genre_classifier.audio import CHUNK_SECONDS, AudioError
+from genre_classifier.audio.decoder_pool import SUPPORTED, DecoderPool
+from genre_classifier.classifier import cores
 from genre_classifier.clip import Clip
 from genre_classifier.models import SAMPLE_CLIP
 from genre_classifier.outputs import FloatArray, Outputs
@@ -27,7 +30,6 @@ from serving.weighted_semaphore import WeightedSemaphore
 MIB = 2**20
 
 # All of each front process.
-MAX_CONCURRENT_DECODES = 2  # soundfile and soxr release the interpreter, and the event loop must keep its turn
 CHUNKS_PER_CALL = 32  # a minute and a half, most clips as a whole
 CHUNKS_PER_CALL_ALONE = 5  # where nothing else is in hand, so that one core decodes while others run the graph
 CALLS_IN_MEMORY = 3  # of a file: one being decoded, one that waits, and one at the model
@@ -64,13 +66,18 @@ class Pipeline:
             max_wait=min(settings.max_wait, settings.timeout / 2),  # the estimate may be wrong by half
             max_bytes=max(MAX_UPLOADS_IN_MEMORY * settings.max_upload_mb, MIN_UPLOADS_MB) * MIB,
         )
-        self._decoders = anyio.CapacityLimiter(MAX_CONCURRENT_DECODES)
+        decoders = max(1, cores() // settings.workers)  # as many as cores for the whole service
+        self._pool = DecoderPool(decoders)
+        self._decoders = asyncio.Semaphore(decoders)
+        self._decoder_threads = anyio.CapacityLimiter(decoders)
         self._chunks_in_memory = WeightedSemaphore(MAX_CHUNKS_IN_MEMORY)
         self._chunks_in_flight = WeightedSemaphore(MAX_BATCHES_IN_FLIGHT * settings.max_batch_size)
         self._warming: asyncio.Task[None] | None = None
 
     def warm_up(self) -> None:
         """Start to classify the clip that ships, so that the first request finds all loaded and connected."""
+        if SUPPORTED:
+            self._pool.start()
         self._warming = asyncio.create_task(self._warm_up())
 
     async def is_ready(self) -> bool:
@@ -105,10 +112,11 @@ class Pipeline:
         clip = Clip()
         size = CHUNKS_PER_CALL if self.admission.is_busy else CHUNKS_PER_CALL_ALONE
         size = min(size, self.settings.max_batch_size)
-        chunks = clip.read(source, max_seconds=self.settings.max_seconds)
+        abandoned = Event()
+        chunks = self._read(clip, source, work, abandoned)
         try:
             async with self._chunks_in_memory.acquire(CALLS_IN_MEMORY * size):
-                outputs = await self._ask(chunks, size, work, figures)
+                outputs = await self._ask(chunks, size, work, figures, abandoned)
         finally:
             work.seconds = 0.0
             chunks.close()
@@ -116,23 +124,32 @@ class Pipeline:
         figures.chunks += sum(clip.audible)
         return clip, outputs
 
-    async def _ask(self, chunks: Iterator[FloatArray], size: int, work: Work, figures: Figures) -> Outputs:
+    async def _ask(
+        self, chunks: Iterator[FloatArray], size: int, work: Work, figures: Figures, abandoned: Event
+    ) -> Outputs:
         """Run the graph on some chunks while the next are decoded."""
         answers: list[tuple[Outputs, float, float]] = []
         asked: asyncio.Task[tuple[Outputs, float, float]] | None = None
         decoding = queueing = 0.0
+        decoder = AsyncExitStack()
         try:
+            begin = perf_counter()
+            await decoder.enter_async_context(self._decoders)
+            queueing += perf_counter() - begin
             while True:
                 begin = perf_counter()
-                batch, seconds = await self._decode(chunks, size)
+                batch, seconds = await self._decode(chunks, size, abandoned)
                 decoding += seconds
                 queueing += perf_counter() - begin - seconds
+                if batch is None:
+                    await decoder.aclose()
                 if asked:
                     answers.append(await asked)
                 if batch is None:
                     break
                 asked = asyncio.create_task(self._run(batch, work))
         finally:
+            await decoder.aclose()
             if asked:
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
@@ -156,7 +173,9 @@ class Pipeline:
         work.seconds = max(0.0, work.seconds - CHUNK_SECONDS * len(chunks))
         return outputs, seconds, end - begin - seconds
 
-    async def _decode(self, chunks: Iterator[FloatArray], size: int) -> tuple[FloatArray | None, float]:
+    async def _decode(
+        self, chunks: Iterator[FloatArray], size: int, abandoned: Event
+    ) -> tuple[FloatArray | None, float]:
         """The next chunks of a clip, (size or fewer, 66150), None after the last; and the seconds this took."""
 
         def read() -> tuple[FloatArray | None, float]:
@@ -169,14 +188,26 @@ class Pipeline:
             # A new error: the first one's traceback keeps what was decoded in memory.
             raise refusal
 
-        reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoders))
+        reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoder_threads))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
             # A thread cannot be cancelled, and it still reads the file, which the caller is about to close.
+            abandoned.set()
             await asyncio.wait([reading])
             reading.exception()  # nobody is told
             raise
+
+    def _read(self, clip: Clip, source: Path | BinaryIO, work: Work, abandoned: Event) -> Generator[FloatArray]:
+        """The audible chunks of a file, decoded in a process that can be ended, where the system allows it."""
+        seconds = self.settings.max_seconds
+        if not SUPPORTED:
+            return clip.read(source, max_seconds=seconds)
+
+        def opened(declared: float) -> None:
+            work.seconds = min(declared, seconds)
+
+        return self._pool.read(clip, source, max_seconds=seconds, abandoned=abandoned, opened=opened)
 
     async def _warm_up(self) -> None:
         while not await self.model.is_ready():  # noqa: ASYNC110 (nothing here tells of another process)

@@ -21,7 +21,6 @@ import bentoml
 from _bentoml_sdk import Service
 from bentoml.exceptions import BentoMLException
 
-from genre_classifier.audio.native_stderr import separate_python_stderr
 from genre_classifier.outputs import FloatArray
 from genre_classifier.session import ModelError
 from genre_classifier.settings import read_settings
@@ -48,10 +47,8 @@ KEEP_MEMORY = [
 ]
 # A distribution that BentoML does not know gets no compiler and no git; and a home that only root may write to sends
 # all that is written, the metrics too, to /tmp.
-CONTAINER = (
-    bentoml.images.Image(base_image="python:3.11-slim", python_version="3.11", distro="slim")
-    .run("pip install --no-cache-dir --quiet uv")
-    .run("cd /home/bentoml && mkdir bentos envs models tmp && chown root .")
+CONTAINER = bentoml.images.Image(base_image="python:3.11-slim", python_version="3.11", distro="slim").run(
+    "cd /home/bentoml && mkdir bentos envs models tmp && chown root ."
 )
 
 
@@ -144,7 +141,6 @@ class ClassifierService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """Make the application of a worker, which is about to start its server."""
-        separate_python_stderr()
         bentoml_patches.extend_keep_alive()
         return Application(pipeline, super().to_asgi(is_main))
 

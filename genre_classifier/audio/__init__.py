@@ -11,8 +11,9 @@ from genre_classifier.audio.chunks import (
     is_audible,
     iter_chunks,
 )
-from genre_classifier.audio.decode import Audio, Source, Stream, declared_seconds, decode
+from genre_classifier.audio.decode import Audio, Stream, decode
 from genre_classifier.audio.errors import AudioError
+from genre_classifier.audio.source import Source
 
 __all__ = [
     "CHUNK_SAMPLES",
@@ -26,7 +27,6 @@ __all__ = [
     "Stream",
     "chunk_starts",
     "cut_chunks",
-    "declared_seconds",
     "decode",
     "is_audible",
     "iter_chunks",

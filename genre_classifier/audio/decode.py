@@ -1,13 +1,10 @@
 """A file, its bytes, a file object or a waveform at any rate -> a mono waveform at 22 050 Hz."""
 
-import io
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soxr
@@ -16,10 +13,8 @@ from numpy.typing import NDArray
 from genre_classifier.audio import ffmpeg, sndfile
 from genre_classifier.audio.chunks import SAMPLE_RATE
 from genre_classifier.audio.errors import AudioError
+from genre_classifier.audio.source import NamelessFile, Source, open_source
 from genre_classifier.audio.track import BreaksOffError, Track, mono
-
-Source = str | os.PathLike[str] | bytes | BinaryIO | NDArray[np.floating[Any]]
-"""A path, a file's bytes, a binary file object, or a waveform: floats (samples,) or (channels, samples)."""
 
 MIN_RATE, MAX_RATE = 4_000, 768_000  # Hz; music lies between, and a lower rate would grow too much when resampled
 MAX_CHANNELS = 8  # 7.1; a waveform with more has its axes exchanged
@@ -43,20 +38,28 @@ class Stream:
     Iterating, once, yields float32 (samples,) at 22 050 Hz, and raises AudioError as `decode` does.
     """
 
-    def __init__(self, source: Source, *, sample_rate: float | None = None, max_seconds: float | None = None) -> None:
-        """Open nothing yet; the arguments are those of `decode`."""
+    def __init__(
+        self,
+        source: Source,
+        *,
+        sample_rate: float | None = None,
+        max_seconds: float | None = None,
+        opened: Callable[[float | None], object] | None = None,
+    ) -> None:
+        """Open nothing yet; the arguments are those of `decode`, and `opened` is told how long the header says."""
         self.warning: str | None = None
         """After the last block: one sentence if the file breaks off or is damaged."""
         self._source = source
         self._sample_rate = sample_rate
         self._max_seconds = math.inf if max_seconds is None else max_seconds
+        self._opened = opened
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         if isinstance(self._source, np.ndarray):
             yield from self._resampled(_waveform_track(self._source, self._sample_rate))
             return
         with ExitStack() as stack:
-            file = _open(self._source, stack)
+            file = NamelessFile(open_source(self._source, stack))
             try:
                 yield from self._resampled(_open_track(file, stack))
             finally:
@@ -69,6 +72,8 @@ class Stream:
             raise AudioError(message, "undecodable")
         if track.seconds is not None:
             _check_length(track.seconds, self._max_seconds)
+        if self._opened:
+            self._opened(track.seconds)
         resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="soxr_hq")
         frames = samples = 0
         breaks_off = False
@@ -113,69 +118,7 @@ def decode(source: Source, *, sample_rate: float | None = None, max_seconds: flo
     return Audio(np.frombuffer(collected, dtype=np.float32), stream.warning)
 
 
-def declared_seconds(file: BinaryIO) -> float | None:
-    """How long a seekable file says it plays, within a millisecond or so; None where only decoding would tell."""
-    file.seek(0)
-    try:
-        with sndfile.open_track(_NamelessFile(file)) as track:
-            return track.seconds
-    except AudioError:
-        return None
-
-
-class _NamelessFile:
-    """A seekable file without its name, since both libraries judge by a name's extension if they can."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._error: OSError | None = None
-        self.tell = file.tell
-
-    def read(self, size: int = -1) -> bytes:
-        """Read, or return nothing where the system cannot: both libraries read in callbacks, which cannot raise."""
-        try:
-            return self._file.read(size)
-        except OSError as error:
-            self._error = error
-            return b""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Seek, or return -1: a damaged file sends its reader before the start, and a callback cannot raise."""
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):
-            return -1
-
-    def check(self) -> None:
-        """Raise AudioError where the system could not read the file."""
-        if self._error:
-            message = f"The file cannot be read: {self._error.strerror or self._error}."
-            raise AudioError(message, "undecodable") from self._error
-
-
-def _open(source: str | os.PathLike[str] | bytes | BinaryIO, stack: ExitStack) -> _NamelessFile:
-    """Open the source at its start."""
-    if isinstance(source, bytes):
-        return _NamelessFile(io.BytesIO(source))
-    if isinstance(source, (str, os.PathLike)):
-        return _NamelessFile(stack.enter_context(_open_path(Path(source))))
-    if not source.seekable():
-        return _NamelessFile(io.BytesIO(source.read()))
-    source.seek(0)
-    return _NamelessFile(source)
-
-
-def _open_path(path: Path) -> BinaryIO:
-    """Open a regular file; a pipe could block for ever, and a URL is no file."""
-    try:
-        if path.is_file():
-            return path.open("rb")
-    except (OSError, ValueError):  # no permission, or a name that no file can have
-        pass
-    raise AudioError(f"There is no readable file called {path.name}.", "missing")
-
-
-def _open_track(file: _NamelessFile, stack: ExitStack) -> Track:
+def _open_track(file: NamelessFile, stack: ExitStack) -> Track:
     """The file's audio by libsndfile or, where that does not read its format, by FFmpeg."""
     if not file.read(1):
         file.check()

@@ -91,7 +91,7 @@ def _frames(
                 continue  # a recording may begin in the middle of a packet
             decoded = decoded or bool(frames)
             yield from frames
-    except av.FFmpegError:
+    except (av.FFmpegError, IndexError):  # the latter where a stream appears in the middle of a file
         raise BreaksOffError from None
     if seconds is not None and seconds - reached > BREAK_SECONDS:
         raise BreaksOffError

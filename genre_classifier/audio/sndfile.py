@@ -10,7 +10,6 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from genre_classifier.audio.errors import AudioError
-from genre_classifier.audio.native_stderr import muted
 from genre_classifier.audio.track import BREAK_SECONDS, BreaksOffError, Track, mono
 
 BLOCK_SAMPLES = 2**19  # samples of all channels decoded at a time: 2 MB of float32
@@ -28,14 +27,15 @@ CORRECTED_LENGTH = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d
 def open_track(file: Any) -> Iterator[Track]:
     """Open an audio file (a binary file object). Raises AudioError where libsndfile does not read its format."""
     try:
-        with muted():
-            sound = sf.SoundFile(file)
+        sound = sf.SoundFile(file)
     except sf.LibsndfileError:
         raise AudioError("This is not an audio file that can be read.", "undecodable") from None
     with sound:
         if not 0 <= sound.frames < UNKNOWN_FRAMES:
             # A FLAC that was written to a pipe: libsndfile fails at its end, and the last block is lost.
             raise AudioError("The file does not tell how long it is.", "undecodable")
+        if sound.subtype == "OPUS" and not _reads_to_the_end(sound):
+            raise AudioError("The file's Opus can only be read by FFmpeg.", "undecodable")
         yield Track(sound.samplerate, sound.frames / max(1, sound.samplerate), _blocks(sound, file))
 
 
@@ -44,7 +44,7 @@ def _blocks(sound: sf.SoundFile, file: Any) -> Iterator[NDArray[np.float32]]:
     block = np.empty((max(1, BLOCK_SAMPLES // sound.channels), sound.channels), dtype=np.float32)
     total = 0
     try:
-        while frames := _read(sound, block):
+        while frames := len(sound.read(out=block)):
             total += frames
             yield mono(block[:frames])
     except sf.LibsndfileError:
@@ -56,10 +56,17 @@ def _blocks(sound: sf.SoundFile, file: Any) -> Iterator[NDArray[np.float32]]:
         raise BreaksOffError
 
 
-def _read(sound: sf.SoundFile, block: NDArray[np.float32]) -> int:
-    """Decode into a block, float32 (frames, channels); how many frames were read, 0 at the end."""
-    with muted():
-        return len(sound.read(out=block))
+def _reads_to_the_end(sound: sf.SoundFile) -> bool:
+    """Whether libsndfile decodes all of it; of Opus that FFmpeg made from other formats, it gives up on the most."""
+    block = np.empty((BLOCK_SAMPLES // sound.channels, sound.channels), dtype=np.float32)
+    total = 0
+    try:
+        while frames := len(sound.read(out=block)):
+            total += frames
+        sound.seek(0)
+    except sf.LibsndfileError:
+        return False
+    return total == int(sound.frames)
 
 
 def _frames_since(sound: sf.SoundFile, position: int) -> int:

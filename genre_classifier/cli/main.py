@@ -79,9 +79,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and must not end the run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    from genre_classifier.audio.native_stderr import separate_python_stderr  # noqa: PLC0415
-
-    separate_python_stderr()
     try:
         sys.exit(run(args))
     except KeyboardInterrupt:

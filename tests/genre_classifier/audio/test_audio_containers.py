@@ -1,12 +1,15 @@
 """M4A, WMA, WebM, video containers and playlists: what goes through PyAV."""
 
 import http.server
+import io
 import threading
 
 import av
 import librosa
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from genre_classifier.audio import SAMPLE_RATE, AudioError, decode
 from tests.support.audio import encode, encode_av, music
@@ -192,3 +195,33 @@ def test_the_attack_is_real(kind, tmp_path):
     path.write_text(PLAYLISTS[kind].format(victim if kind == "hls" else victim.name))
     with path.open("rb") as file, av.open(file) as container:
         assert sum(frame.samples for frame in container.decode(audio=0)) > 20_000
+
+
+def test_opus_that_libsndfile_gives_up_on_is_decoded_whole():
+    """FFmpeg makes such files from WMA, whose packets are not of one length."""
+    made = io.BytesIO()
+    wma = io.BytesIO(encode_av(music(44100, 7, 1)[:, 0], 44100, "asf", "wmav2"))
+    with av.open(wma) as source, av.open(made, "w", format="opus") as target:
+        stream = target.add_stream("libopus", rate=48000, layout="mono")
+        resampler = av.AudioResampler("s16", "mono", 48000, stream.codec_context.frame_size or 960)
+        for frame in source.decode(audio=0):
+            for piece in resampler.resample(frame):
+                target.mux(stream.encode(piece))
+        target.mux(stream.encode(None))
+    content = made.getvalue()
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(io.BytesIO(content))
+    with av.open(io.BytesIO(content)) as container:
+        frames = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    audio = decode(content)
+    assert audio.warning is None
+    expected = soxr.resample(frames, 48000, 22050, "soxr_hq")
+    assert len(audio.waveform) - len(expected) in {0, 1}  # rounded up
+    np.testing.assert_allclose(audio.waveform[: len(expected)], expected, atol=1e-6)
+
+
+def test_a_stream_that_appears_in_the_middle_is_damage():
+    one = encode_av(music(44100, 6, 1)[:, 0], 44100, "mpegts", "aac")
+    other = encode_av(music(44100, 6, 1)[:, 0], 44100, "mpegts", "aac", video_seconds=6)
+    audio = decode(one + other)
+    assert len(audio.waveform) >= 5 * 22050

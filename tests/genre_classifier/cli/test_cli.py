@@ -256,7 +256,15 @@ def test_ctrl_c_keeps_what_is_done(music, tmp_path, served_model):
         "--write-tags",
         music,
     ]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background ignores the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
         end = time.monotonic() + 60
         while not (report.exists() and len(report.read_text().splitlines()) == 2) and time.monotonic() < end:
             time.sleep(0.01)

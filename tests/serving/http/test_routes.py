@@ -3,7 +3,6 @@
 import asyncio
 import importlib.metadata
 import json
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import get_args
@@ -293,12 +292,13 @@ def test_a_file_is_not_closed_under_its_decoder(model, monkeypatch):
     """A thread cannot be cancelled: what it reads stays open until it has done."""
     seen = []
 
-    def slow(stream):
-        time.sleep(1.5)
-        seen.append(vars(stream)["_source"].closed)
-        raise AudioError("It was not to be.", "undecodable")
+    def hang(_pool, _clip, source, *, abandoned, **_):
+        yield np.ones(CHUNK_SAMPLES, np.float32)
+        assert abandoned.wait(60)
+        seen.append(source.closed)
+        raise AudioError("It was given up.", "too_costly")
 
-    monkeypatch.setattr("genre_classifier.audio.Stream.__iter__", slow)
+    monkeypatch.setattr("serving.pipeline.DecoderPool.read", hang)
     refused(TestClient(application(model, timeout=1)).post("/classify", files=[song()]), 503)
     assert seen == [False]
 

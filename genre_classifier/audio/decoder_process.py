@@ -1,0 +1,114 @@
+"""A decoder process: a file in as a descriptor, chunks out through shared memory, under the system's own limits.
+
+decoder_pool.py starts `python -m genre_classifier.audio.decoder_process SOCKET MEMORY SLOTS` and talks to it by lines
+of JSON over the socket. The process opens nothing but the descriptors that it is handed.
+"""
+
+import ctypes
+import math
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from genre_classifier.audio.channel import Channel
+from genre_classifier.audio.chunks import CHUNK_SAMPLES
+from genre_classifier.audio.errors import AudioError
+from genre_classifier.clip import Clip
+
+MIB = 2**20
+MEMORY_MB = 512  # of address space; MP3, M4A, WMA and FLAC of 8 channels take up to 252
+FFMPEG_ALLOCATION_MB = 32  # of one allocation within FFmpeg, which ends most tables that a header only claims
+OPEN_FILES = 64
+# Seconds of the processor that a file may take: to be looked at, and for each second of music that it declares. FLAC of
+# 8 channels at 192 kHz takes 0.02 seconds a second.
+CPU_SECONDS, CPU_SECONDS_PER_SECOND = 5.0, 0.03
+MIN_BYTES_PER_SECOND = 4_000  # of a file that declares no length, or too much
+PR_SET_NO_NEW_PRIVS = 38  # of Linux's prctl.h
+
+
+def main() -> None:
+    """Serve until the other end of the socket is closed."""
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    slots = int(sys.argv[3])
+    memory = mmap.mmap(int(sys.argv[2]), slots * CHUNK_SAMPLES * 4)
+    chunks = np.frombuffer(memory, np.float32).reshape(slots, CHUNK_SAMPLES)
+    _limit_process()
+    channel.send({"ready": True})
+    while request := channel.receive():
+        with os.fdopen(channel.descriptors.popleft(), "rb") as file:
+            channel.send(_decode(file, request["max_seconds"], chunks, channel))
+
+
+def _decode(file: BinaryIO, max_seconds: float | None, chunks: NDArray[np.float32], channel: Channel) -> dict[str, Any]:
+    """Decode one file into slots, and return what is said at its end."""
+    free = deque(range(len(chunks)))
+    clip = Clip()
+    _allow_cpu(CPU_SECONDS)
+    try:
+        for chunk in clip.read(file, max_seconds=max_seconds, opened=_opened(file, channel)):
+            if not free:
+                freed = channel.receive()
+                if freed is None:
+                    sys.exit()
+                free.append(freed["free"])
+            slot = free.popleft()
+            chunks[slot] = chunk
+            channel.send({"slot": slot})
+    except AudioError as error:
+        return {"error": str(error), "kind": error.kind}
+    except MemoryError:
+        return {"error": "", "kind": "too_costly"}
+    finally:
+        _allow_cpu(CPU_SECONDS)
+        while len(free) < len(chunks) and (freed := channel.receive()):
+            free.append(freed["free"])
+    return {"samples": clip.samples, "audible": clip.audible, "warning": clip.warning}
+
+
+def _opened(file: BinaryIO, channel: Channel) -> Callable[[float | None], None]:
+    """What to do once a file's header is read: tell its length, and allow the time that such a length may take."""
+
+    def opened(declared: float | None) -> None:
+        by_size = os.fstat(file.fileno()).st_size / MIN_BYTES_PER_SECOND
+        seconds = by_size if declared is None else min(declared, by_size)
+        _allow_cpu(CPU_SECONDS + CPU_SECONDS_PER_SECOND * seconds)
+        channel.send({"seconds": seconds})
+
+    return opened
+
+
+def _limit_process() -> None:
+    """Set the limits that hold for the process; Linux knows all of them, other systems some."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then closes the socket
+    limits = {"RLIMIT_AS": MEMORY_MB * MIB, "RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0}
+    for name, value in limits.items():
+        if hasattr(resource, name):
+            _, hard = resource.getrlimit(getattr(resource, name))
+            resource.setrlimit(getattr(resource, name), (value, hard))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # FFmpeg's own limit: a header's claim fails at once and cleanly, long before the address space ends.
+    for library in (Path(av.__file__).parent.parent / "av.libs").glob("libavutil*.so*"):
+        ctypes.CDLL(str(library)).av_max_alloc(ctypes.c_size_t(FFMPEG_ALLOCATION_MB * MIB))
+
+
+def _allow_cpu(seconds: float) -> None:
+    """Let the process take so many seconds more of the processor, after which the system ends it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds), hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""A minute of the fuzz target, with files that are new each day and the same all day."""
+
+import datetime as dt
+import os
+
+import pytest
+
+from genre_classifier.audio.decoder_pool import SUPPORTED
+from tests.fuzz import fuzz
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="no descriptors can be handed to other processes here")
+
+
+def test_broken_files_are_clips_or_sentences(tmp_path):
+    today = dt.datetime.now(dt.UTC).date().toordinal()
+    seconds = float(os.environ.get("GENRE_FUZZ_SECONDS", "60"))
+    outcomes = fuzz(seconds, today, tmp_path)
+    assert {"undecodable", "whole"} <= set(outcomes)
+    assert set(outcomes) <= {"undecodable", "too_short", "too_long", "silent", "too_costly", "whole", "cut short"}
