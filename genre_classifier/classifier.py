@@ -72,16 +72,22 @@ class Classifier:
         """
         # Several runs at a time share out the cores better than threads within one run do.
         threads = threads or 1
-        session = GenreSession(find_model(model), provider=provider, threads=threads, gpu_memory_mb=gpu_memory_mb)
+        self._readers = max(1, cores() // threads)
+        self._isolate = isolate
+        self._pool = DecoderPool(self._readers) if SUPPORTED else None
+        if self._pool and isolate:
+            self._pool.start()  # they get ready while the model loads
+        try:
+            session = GenreSession(find_model(model), provider=provider, threads=threads, gpu_memory_mb=gpu_memory_mb)
+        except BaseException:
+            self._close_pool()
+            raise
         self.info: ModelInfo = session.info
         """What the model says of itself: labels, version, metrics, the provider in use."""
         on_cpu = session.info.provider == CPU
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         """Most chunks in one run."""
         self._max_seconds = max_seconds
-        self._readers = max(1, cores() // threads)
-        self._isolate = isolate
-        self._pool = DecoderPool(self._readers) if SUPPORTED else None
         runners = self._readers if on_cpu else GPU_RUNNERS
         self._batcher = ChunkBatcher(session.run, batch_size=self.batch_size, runners=runners)
 
@@ -172,8 +178,7 @@ class Classifier:
     def close(self) -> None:
         """Let the session's threads end; the classifier cannot be used afterwards."""
         self._batcher.close()
-        if self._pool:
-            self._pool.close()
+        self._close_pool()
 
     def __enter__(self) -> Self:
         return self
@@ -207,6 +212,10 @@ class Classifier:
             rows.finish(error)
         else:
             rows.finish(CancelledError() if abandoned.is_set() else None)
+
+    def _close_pool(self) -> None:
+        if self._pool:
+            self._pool.close()
 
     def _result(
         self, file: File, clip: Clip, rows: ClipRows, options: ClassifyOptions

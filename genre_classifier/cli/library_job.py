@@ -117,6 +117,7 @@ def _open_classifier(job: LibraryJob) -> Classifier:
         batch_size=settings.max_batch_size,
         gpu_memory_mb=settings.gpu_memory_mb,
         max_seconds=settings.max_seconds,
+        isolate=True,
     )
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from genre_classifier.classifier import Analysis
 from genre_classifier.cli.results import ResultsError
 
-COLUMNS = ("file", "genre", "confidence", "uncertain", "duration", "warning")
+COLUMNS = ("file", "genre", "confidence", "uncertain", "recognised", "duration", "warning")
 SEGMENT_COLUMNS = ("file", "start", "end", "genre")
 
 
@@ -76,8 +76,9 @@ class CsvReport(Report):
                 for segment in verdict.segments
             ]
         else:
-            row = [file, verdict.genre, verdict.confidence, verdict.uncertain, verdict.duration, verdict.warning or ""]
-            rows = [[*row, *self._shares(verdict.probabilities)]]
+            recognised = "" if verdict.recognised is None else verdict.recognised
+            facts = [verdict.genre, verdict.confidence, verdict.uncertain, recognised, verdict.duration]
+            rows = [[file, *facts, verdict.warning or "", *self._shares(verdict.probabilities)]]
         with tqdm.external_write_mode(file=self.output):
             self.output.write(_csv_lines(rows))
         self.output.flush()
@@ -105,6 +106,8 @@ class TableReport(Report):
             f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {_clock(verdict.duration):>6}  {printable(file)}"
         )
         under = " " * (self._width + 2)
+        if verdict.recognised is False:
+            self.line(f"{under}none of these, most like {verdict.genre}")
         if self._ranking:
             others = (f"{label} {p:.0%}" for label, p in verdict.probabilities.items() if label != verdict.genre)
             self.line(f"{under}then {', '.join(others)}")

@@ -111,6 +111,7 @@ class Track {
     this.genrePart.textContent = genre;
     this.genrePart.hidden = this.copyPart.hidden = false;
     this.unsurePart.hidden = !answer.uncertain;
+    this.unsurePart.textContent = doubt(answer);
     this.warningPart.hidden = !warning;
     this.warningPart.textContent = warning ?? "";
     this.factsPart.textContent = `${length(duration)}, ${size(this.file.size)}`;
@@ -258,6 +259,9 @@ class Track {
     event.preventDefault();
   }
 }
+
+/** What is said beside a genre that is uncertain. */
+const doubt = ({ genre, recognised }) => (recognised === false ? `none of these, most like ${genre}` : "not sure");
 
 /** Neighbouring segments of one genre as one; each begins where the one before ended. */
 function stretches(segments) {
@@ -434,7 +438,7 @@ function report() {
   const single = tracks.length === 1 && (only.answer ? `${only.answer.genre}, ${only.statusPart.textContent}` : only.error);
   if (!tracks.length || (left && Date.now() - spoken < 1000 * SAY_SECONDS)) return;
   spoken = Date.now();
-  say(single ? `${summary}. ${single}${only.answer?.uncertain ? ", not sure" : ""}` : `${summary}.`);
+  say(single ? `${summary}. ${single}${only.answer?.uncertain ? `, ${doubt(only.answer)}` : ""}` : `${summary}.`);
 }
 
 function say(words) {

@@ -18,6 +18,7 @@ import pytest
 from genre_classifier.audio import SAMPLE_RATE
 from tests.support import ROOT
 from tests.support.audio import encode, tone
+from tests.support.stand_in import write_stand_in
 
 
 @pytest.fixture
@@ -415,3 +416,19 @@ def test_the_command_line_of_version_0_1_says_what_took_its_place():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "The command line has moved: genre-classifier 'my songs' --json\n"
+
+
+def test_what_is_no_music_of_any_genre_is_said_to_be_none(cli, music, tmp_path):
+    known = write_stand_in(tmp_path / "known.onnx", familiarity=True, metadata={"recognised_above": "-1e9"})
+    unknown = write_stand_in(tmp_path / "unknown.onnx", familiarity=True, metadata={"recognised_above": "1e9"})
+    song = music / "a.wav"
+    table = cli("--model", unknown, song).stdout.splitlines()
+    genre = table[1].split()[0]
+    assert genre.endswith("?")
+    assert table[2].strip() == f"none of these, most like {genre[:-1]}"
+    assert len(cli("--model", known, song).stdout.splitlines()) == 2
+    for model, recognised in ((known, True), (unknown, False)):
+        line = json.loads(cli("--json", "--model", model, song).stdout)
+        assert (line["recognised"], line["uncertain"] or recognised) == (recognised, True)
+        (row,) = csv.DictReader(io.StringIO(cli("--csv", "--model", model, song).stdout))
+        assert row["recognised"] == str(recognised)
