@@ -28,7 +28,7 @@ serve: $(VENV)/serve-$(RUNTIME).installed  ## start the service on http://127.0.
 test: $(VENV)/dev-$(RUNTIME).installed  ## run the tests; those with real music need GENRE_DATA, the folder that holds gtzan/
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/dev-$(RUNTIME).installed  ## run the long tests of load and faults, and of the benchmarks: ten minutes
+test-slow: $(VENV)/dev-$(RUNTIME).installed  ## run the long tests of load, faults and memory, and of the benchmarks: an hour and a quarter
 	$(BIN)/python -m pytest -m slow
 
 container-test: $(VENV)/dev-$(RUNTIME).installed  ## build the image and run it with buildah, as root: three minutes

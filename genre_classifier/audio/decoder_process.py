@@ -90,7 +90,8 @@ def _opened(file: BinaryIO, channel: Channel) -> Callable[[float | None], None]:
 
 def _limit_process() -> None:
     """Set the limits that hold for the process; Linux knows all of them, other systems some."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then closes the socket
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the owner, which answers what it has and closes the socket
+        signal.signal(number, signal.SIG_IGN)
     limits = {"RLIMIT_AS": MEMORY_MB * MIB, "RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0}
     for name, value in limits.items():
         if hasattr(resource, name):

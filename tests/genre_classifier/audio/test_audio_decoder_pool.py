@@ -175,6 +175,15 @@ def test_a_process_that_is_killed_costs_its_own_file_alone(pool):
     assert len(read(pool, SONG)[0]) == 14
 
 
+def test_a_process_that_is_told_to_stop_finishes_its_file(pool):
+    """A supervisor tells all processes of a service to stop, while it still has answers to give."""
+    chunks = pool.read(Clip(), SONG)
+    next(chunks)
+    for child in children():
+        child.terminate()
+    assert len(list(chunks)) == 13
+
+
 def test_a_process_that_hangs_is_ended_at_the_deadline(pool):
     chunks = pool.read(Clip(), SONG, deadline=monotonic() + 1)
     next(chunks)
