@@ -8,9 +8,10 @@ from typing import Any
 from train.errors import TrainingError
 from train.network.table import NETWORKS
 
-SPLITS = ("fault-filtered", "artist", "random-chunk")
+SPLITS = ("auto", "fault-filtered", "artist", "random-chunk")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 MIN_FOLDS = 3
+SOLVER_OPTIONS = {"net", "refit", "seed"}  # what a network with a solver of its own takes
 MASKABLE = " or ".join(name for name, network in NETWORKS.items() if network.masks)
 
 
@@ -30,8 +31,8 @@ def _flag(text: str) -> Any:
 class SplitConfig:
     """How clips are assigned to train, valid and test."""
 
-    split: str = "fault-filtered"
-    """fault-filtered, artist, random-chunk, or the path of a CSV file."""
+    split: str = "auto"
+    """auto, fault-filtered, artist, random-chunk, or the path of a CSV file."""
     artists: Path | None = None
     """A CSV file with the columns clip and artist, for the split by artist."""
     folds: int = 0
@@ -53,8 +54,8 @@ class SplitConfig:
         """
         if self.split not in SPLITS and not Path(self.split).is_file():
             raise TrainingError(f"There is no split {self.split}; use {', '.join(SPLITS)}, or a CSV file clip,split.")
-        if self.split != "artist" and (self.folds or self.artists):
-            raise TrainingError("--folds and --artists need --split artist.")
+        if self.split not in {"artist", "auto"} and (self.folds or self.artists):
+            raise TrainingError("--folds and --artists need --split artist or auto.")
         if self.folds and self.folds < MIN_FOLDS:
             raise TrainingError(f"--folds must be at least {MIN_FOLDS}: one tests, one validates, the others train.")
         if self.fold is not None and not 0 <= self.fold < self.folds:
@@ -88,7 +89,7 @@ class Config:
     @property
     def augments(self) -> bool:
         """Whether waveforms are augmented before the front end."""
-        return bool(self.crop or self.gain or self.speed)
+        return not NETWORKS[self.net].solver and bool(self.crop or self.gain or self.speed)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -106,6 +107,12 @@ class Config:
                 if not minimum <= value <= maximum:
                     limits = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
                     raise TrainingError(f"{name} must be {limits}.")
+        changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        if NETWORKS[self.net].solver and (unused := set(changed) - SOLVER_OPTIONS):
+            name = min(unused).replace("_", "-")
+            raise TrainingError(
+                f"--{name} is for networks that are trained in epochs; --net {self.net} is solved at once."
+            )
         if (self.mask_frames or self.mask_coefficients) and not NETWORKS[self.net].masks:
             raise TrainingError(f"--mask-frames and --mask-coefficients need images, as --net {MASKABLE} has.")
         if self.refit and self.patience:

@@ -18,7 +18,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description="Evaluate a model on a split.")
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.ckpt of a run, or an exported .onnx file")
     parser.add_argument("--data", type=Path, required=True, help="a folder that holds one folder of clips per genre")
-    parser.add_argument("--split", default="fault-filtered", help="fault-filtered, or the split.csv of a run")
+    parser.add_argument(
+        "--split",
+        default="fault-filtered",
+        help="fault-filtered, the split.csv of a run, or all: every clip of a folder that no training has used",
+    )
     parser.add_argument("--output", type=Path, required=True, help="a folder for metrics.json and plots")
     return parser.parse_args(argv)
 
@@ -32,17 +36,17 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
     # Late, since these imports take seconds, for which --help should not wait.
     from train.data.chunks import Chunks  # noqa: PLC0415
     from train.data.clips import decode_clips, find_clips  # noqa: PLC0415
-    from train.data.splits import load_split  # noqa: PLC0415
+    from train.data.splits import Split, load_split  # noqa: PLC0415
     from train.evaluation.models import open_model  # noqa: PLC0415
     from train.evaluation.scores import score_chunks  # noqa: PLC0415
     from train.evaluation.summary import write_evaluation  # noqa: PLC0415
 
     model = open_model(checkpoint)
-    if split != "fault-filtered" and not Path(split).is_file():
-        raise TrainingError(f"There is no split {split}; use fault-filtered, or the split.csv of a run.")
-    parts = load_split(split)
+    if split not in {"all", "fault-filtered"} and not Path(split).is_file():
+        raise TrainingError(f"There is no split {split}; use fault-filtered, all, or the split.csv of a run.")
     found = find_clips(data)
-    if model.split_sha256 != parts.of({clip.name for clip in found}).sha256():
+    parts = Split({(clip.name, None): "test" for clip in found}) if split == "all" else load_split(split)
+    if split != "all" and model.split_sha256 != parts.of({clip.name for clip in found}).sha256():
         print(OTHER_SPLIT_WARNING.format(checkpoint), file=sys.stderr)
     tested = [clip for clip in found if clip.name in parts.clips("test")]
     if unknown := {clip.genre for clip in tested} - set(model.labels):
@@ -52,7 +56,7 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
         raise TrainingError(f"The split {split} contains no clip of {data} to test.")
     chunks = Chunks(clips, waveforms, model.labels)
     scores = score_chunks(model.classify, chunks.subset(parts.mask(chunks, "test")))
-    write_evaluation({"test": scores}, output)
+    write_evaluation({"test": scores}, output, recognised_above=model.recognised_above)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,8 @@
 """A whole training run: decode, split, prepare, train, evaluate, write; once, or once per fold."""
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,21 +15,23 @@ from train import distributed
 from train.config import Config, SplitConfig
 from train.data.augmentation import Crops
 from train.data.chunks import Chunks
-from train.data.clips import find_clips
+from train.data.clips import scan
 from train.data.inputs import Inputs, prepare_all
-from train.data.loading import decode_and_split
+from train.data.loading import choose_split, decode_and_split
 from train.data.splits import PARTS, Split
 from train.errors import TrainingError
-from train.evaluation.metrics import fit_temperature, uncertain_below
+from train.evaluation.metrics import fit_temperature, recognised_above, uncertain_below
 from train.evaluation.plots import plot_curve
 from train.evaluation.scores import Scores, pool, score_inputs
 from train.evaluation.summary import write_evaluation
 from train.network.checkpoint import check_settings, load_checkpoint
-from train.network.table import build_network
+from train.network.table import NETWORKS, build_network
+from train.solver import Solver
 from train.trainer import Trainer
 
 CPU_COPIES = 3  # augmented copies of each chunk that --cache keeps by default on a CPU, where features are slow
 MIN_BATCH = 2  # chunks per process, which batch normalisation needs
+SKIPPED_NAMED = 5
 VALIDATED = "validation"  # with --refit, the folder of the run that is validated, before the one on all clips
 
 
@@ -50,12 +54,15 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     processes = distributed.world_size()
     if config.batch % processes or config.batch < MIN_BATCH * processes:
         raise TrainingError(f"--batch must be a multiple of {processes} processes, and two chunks or more for each.")
-    if config.cache < 0:
+    if config.cache < 0 and config.augments:
         config = replace(config, cache=0 if where.type == "cuda" else CPU_COPIES)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
     folds = list(range(len(folders))) if split.fold is None else [split.fold]
     check_resume([folders[fold] for fold in folds], config, resume=resume, folds=bool(split.folds))
-    clips, waveforms, splits = decode_and_split(find_clips(data), split)
+    found, others = scan(data)
+    report_skipped(others)
+    split = choose_split(found, split)
+    clips, waveforms, splits = decode_and_split(found, split)
     chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}))
     origin = f"{data.resolve().name}, split {split.title}"
     for each in splits:
@@ -74,6 +81,26 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
         print(f"\nAll {split.folds} folds together, each clip tested once:")
         scores = pool([read_scores(folder) for folder in folders])
         write_evaluation({"test": scores}, output, {"folds": read_folds(folders)})
+    if not split.folds:
+        tested = [clip for clip in clips if clip.name in splits[0].clips("test")]
+        print(f"\nTo export this model and to try it:\n{next_commands(output, tested[0].path)}")
+
+
+def report_skipped(files: Sequence[Path]) -> None:
+    """Name on standard error the files that are no clips, a few of them if there are many, and count them."""
+    if not files:
+        return
+    names = ", ".join(map(str, files[:SKIPPED_NAMED])) + (", ..." if len(files) > SKIPPED_NAMED else "")
+    print(f"skipped {len(files)} files that are no audio, or lie in no genre's folder: {names}", file=sys.stderr)
+
+
+def next_commands(output: Path, clip: Path) -> str:
+    """The two command lines that export a run's model and classify a clip with it."""
+    graph = output / "genre.onnx"
+    export = ["python", "-m", "export", "--checkpoint", output / "best.ckpt", "--output", graph]
+    return "\n".join(
+        shlex.join(map(str, command)) for command in (export, ["genre-classifier", "--model", graph, clip])
+    )
 
 
 def init_device(name: str) -> torch.device:
@@ -173,7 +200,7 @@ def train_split(
     def fit(train: Inputs, valid: Inputs | None, folder: Path) -> None:
         count = len(set(train.chunks.clip.tolist()))
         facts: dict[str, Any] = {"trained_on": f"{count} clips of {origin}", "split_sha256": split.sha256()}
-        trainer = Trainer(config, inputs.chunks.labels, device, facts)
+        trainer = (Solver if NETWORKS[config.net].solver else Trainer)(config, inputs.chunks.labels, device, facts)
         if resume and (folder / "last.ckpt").exists():
             trainer.resume(folder / "last.ckpt")
         folder.mkdir(parents=True, exist_ok=True)
@@ -201,13 +228,21 @@ def finish(parts: dict[str, Inputs], validated: Path, output: Path) -> None:
     valid = score_inputs(checkpoint.network(), parts["valid"])
     temperature = fit_temperature(valid)
     valid = valid.tempered(temperature)
-    threshold = uncertain_below(valid)
-    best = replace(load_checkpoint(output / "best.ckpt"), temperature=temperature, uncertain_below=threshold)
+    threshold, familiar = uncertain_below(valid), recognised_above(valid)
+    best = replace(
+        load_checkpoint(output / "best.ckpt"),
+        temperature=temperature,
+        uncertain_below=threshold,
+        recognised_above=familiar,
+    )
     network = best.network()
     print(f"\nEvaluated on validation: epoch {len(checkpoint.history)}, {validated}")
     print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
+    if familiar is not None:
+        print(f"Fitted on validation: recognised above a familiarity of {familiar:.2f}")
     test = score_inputs(network, parts["test"])
-    metrics = write_evaluation({"train": score_inputs(network, parts["train"]), "valid": valid, "test": test}, output)
+    scores = {"train": score_inputs(network, parts["train"]), "valid": valid, "test": test}
+    metrics = write_evaluation(scores, output, recognised_above=familiar)
     replace(best, metrics=metrics).save(output / "best.ckpt")
     # The last file: a fold that has it is done.
     with replacing(output / "scores.pt") as part:

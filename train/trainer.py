@@ -3,7 +3,6 @@
 import math
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from train.config import Config
 from train.data.augmentation import mask, mix
 from train.data.inputs import Inputs
 from train.errors import TrainingError
-from train.evaluation.metrics import accuracies, number, uncertain_below
 from train.evaluation.scores import Scores, score_inputs
-from train.network.checkpoint import Checkpoint, check_settings, load_checkpoint
+from train.network.checkpoint import Checkpoint
 from train.network.table import build_network
+from train.progress import load_last, make_checkpoint, validation_metrics
 
 RECALIBRATION_CHUNKS = 2048
 
@@ -36,7 +35,7 @@ class Trainer:
         torch.manual_seed(derive_seed(config.seed))
         self.config = config
         self.labels = labels
-        self.facts = facts
+        self.facts = {"labels": labels, **facts}
         self.device = device
         self.network = build_network(config.net, len(labels)).to(device)
         # In this memory order convolutions are a quarter faster, on a CPU too.
@@ -173,30 +172,19 @@ class Trainer:
         checkpoint.save(output / "last.ckpt")
 
     def checkpoint(self, valid: Scores | None) -> Checkpoint:
-        """The state of the run, enough to classify with and enough to resume from."""
-        standardise = self.network.standardise
-        return Checkpoint(
-            model_state_dict={
-                name: value.cpu().clone(memory_format=torch.contiguous_format)
-                for name, value in self.network.classifier.state_dict().items()
-            },
-            labels=self.labels,
-            net=self.config.net,
-            mean=standardise.mean.cpu(),
-            deviation=standardise.deviation.cpu(),
-            uncertain_below=uncertain_below(valid) if valid else 0.0,
-            metrics={"valid": self.history[-1]} if valid else {},
-            config=asdict(self.config),
-            history=list(self.history),
-            resume={
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "precision": str(self.precision),
-                "processes": distributed.world_size(),
-            },
-            **self.facts,
-        )
+        """The state of the run."""
+        resume = {
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            **self.settings,
+        }
+        return make_checkpoint(self.network, self.config, self.history, valid, resume, **self.facts)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same when a run resumes, beside the recipe."""
+        return {"precision": str(self.precision), "processes": distributed.world_size()}
 
     def resume(self, path: Path) -> None:
         """Continue from a last.ckpt.
@@ -204,14 +192,8 @@ class Trainer:
         Raises:
             TrainingError: it is no such checkpoint, or it was trained on other genres or with other settings.
         """
-        checkpoint = load_checkpoint(path)
-        if checkpoint.resume is None:
-            raise TrainingError(f"{path} holds no optimiser state, so training cannot resume from it.")
-        wanted = asdict(self.config) | {"precision": str(self.precision), "processes": distributed.world_size()}
-        trained = checkpoint.config | {name: checkpoint.resume.get(name) for name in ("precision", "processes")}
-        check_settings(path, trained, wanted)
-        if checkpoint.labels != self.labels or checkpoint.split_sha256 != self.facts.get("split_sha256", ""):
-            raise TrainingError(f"{path} was trained on other clips or another split; use the same to resume.")
+        checkpoint = load_last(path, self.config, self.settings, self.facts)
+        assert checkpoint.resume is not None
         self.network.load_state_dict(checkpoint.network().state_dict())
         self.optimiser.load_state_dict(checkpoint.resume["optimiser"])
         self.schedule.load_state_dict(checkpoint.resume["schedule"])
@@ -222,16 +204,3 @@ class Trainer:
 def derive_seed(*numbers: int) -> int:
     """A seed for each sequence of numbers; the seeds of different sequences are independent."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-def validation_metrics(scores: Scores) -> dict[str, float]:
-    """Loss and accuracies of the validation clips, for the history."""
-    right = scores.genre() == scores.target
-    accuracy, macro = accuracies(right[None], scores.target[None], len(scores.labels))
-    chunks = scores.chunk_log_probs.argmax(dim=1) == scores.chunk_target
-    return {
-        "valid_loss": number(nn.functional.nll_loss(scores.chunk_log_probs, scores.chunk_target)),
-        "valid_chunk_accuracy": number(chunks.double().mean()),
-        "valid_track_accuracy": number(accuracy[0]),
-        "valid_track_accuracy_macro": number(macro[0]),
-    }

@@ -67,6 +67,17 @@ def test_agrees_with_pytorch_at_every_batch_size(graph):
     assert all(len(row.beyond) <= 1 and not row.genre_differs.any() for row in rows), table(rows)
 
 
+def test_the_transfer_network_agrees_in_all_outputs(transfer_graph):
+    """Silence, an impulse, chunks far beyond full scale and all the others, at every batch size."""
+    path, network = transfer_graph
+    rows = compare(network, open_sessions(path)[0], synthetic_chunks())
+    assert {row.batch for row in rows} == {1, 2, 7, 64}
+    for row in rows:
+        assert list(row.differences) == ["log_probs", "embedding", "tags", "familiarity"]
+        assert not row.beyond, table(rows)
+        assert not row.genre_differs.any()
+
+
 def test_a_difference_in_the_embedding_alone_is_found(graph, checkpoint):
     path, _ = graph
     other = checkpoint.network()

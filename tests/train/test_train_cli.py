@@ -52,7 +52,7 @@ def test_trains_and_writes_a_checkpoint(trained, folder, genres):
         (["--batch", "1"], "--batch must be at least 2"),
         (["--learning-rate", "nan"], "--learning-rate must be from"),
         (["--crop", "inf"], "--crop must be from"),
-        (["--mask-frames", "20"], "as --net cnn has"),
+        (["--net", "transfer", "--mask-frames", "20"], "--mask-frames is for networks that are trained in epochs"),
         (["--refit", "--patience", "3"], "use one of them"),
         (["--output", __file__], "File exists"),
     ],

@@ -36,6 +36,22 @@ def test_evaluate_warns_of_clips_that_may_be_training_clips(evaluate, trained, f
     assert "was trained with another split" in ended.stderr
 
 
+def test_evaluate_scores_every_clip_of_another_folder(evaluate, trained, folder, tmp_path):
+    """Also of genres in another order, of which one is missing; excerpts are too short to be scored."""
+    for genre in ("hiss", "beeps"):
+        (tmp_path / "elsewhere" / genre).mkdir(parents=True)
+        for path in sorted((folder / genre).glob("*.wav"))[:4]:
+            (tmp_path / "elsewhere" / genre / path.name).symlink_to(path)
+    words = ("--checkpoint", trained[0] / "best.ckpt", "--data", tmp_path / "elsewhere", "--split", "all")
+    ended = evaluate(*words, "--output", tmp_path / "scored")
+    assert ended.returncode == 0, ended.stderr
+    assert "WARNING" not in ended.stderr
+    test = json.loads((tmp_path / "scored" / "metrics.json").read_text())["test"]
+    assert test["tracks"] == 6
+    assert test["genres"].keys() == {"beeps", "hiss"}
+    assert "beeps.0" not in (tmp_path / "scored" / "metrics.json").read_text()  # figures, no names
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

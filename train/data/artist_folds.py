@@ -66,7 +66,10 @@ def _fullness(load: Mapping[str, float], total: Mapping[str, float], genres: Seq
 
 
 def artist_groups(clips: Sequence[Clip], index: Path | None, duplicates: Sequence[tuple[int, int]]) -> list[int]:
-    """A number for each clip, the same for clips of one artist (by the index file) and for clips of one recording.
+    """A number for each clip, the same for clips of one artist and for clips of one recording.
+
+    The index file names the artist of a clip. For a clip that it does not list, the folder inside the genre's folder
+    counts as an artist.
 
     Raises:
         TrainingError: the index is not a table with the columns clip and artist, or it lists none of the clips.
@@ -75,15 +78,14 @@ def artist_groups(clips: Sequence[Clip], index: Path | None, duplicates: Sequenc
     known = sum(clip.name in artists for clip in clips)
     if index and not known:
         raise TrainingError(f"{index} lists none of these clips; it must use file names without the suffix.")
-    if known < len(clips):
+    named = [artists.get(clip.name) or " ".join(clip.folder.casefold().split()) for clip in clips]
+    if unknown := named.count(""):
         print(
-            f"WARNING: the artists of {len(clips) - known} of {len(clips)} clips are unknown, "
-            "so one artist may be in two parts.",
+            f"WARNING: the artists of {unknown} of {len(clips)} clips are unknown, so one artist may be in two parts.",
             file=sys.stderr,
         )
     first: dict[str, int] = {}
-    listed = [(artists.get(clip.name), number) for number, clip in enumerate(clips)]
-    same_artist = [(first.setdefault(artist, number), number) for artist, number in listed if artist]
+    same_artist = [(first.setdefault(artist, number), number) for number, artist in enumerate(named) if artist]
     return connected(len(clips), [*same_artist, *duplicates])
 
 

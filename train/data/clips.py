@@ -1,7 +1,9 @@
 """GTZAN-style folders, one per genre, as labelled clips and their waveforms."""
 
+import os
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,39 +24,64 @@ class Clip:
     """A labelled recording."""
 
     name: str
-    """The file's name without the suffix, `blues.00000`, as splits write it."""
+    """As splits write it: the file's name without the suffix, `blues.00000`; longer where two files share it."""
     genre: str
     path: Path
+    folder: str = ""
+    """The folder inside the genre's folder that holds it, of an artist or an album; empty if there is none."""
 
 
 def find_clips(root: Path) -> list[Clip]:
-    """The clips in `root/<genre>/*`, sorted.
+    """The clips in `root/<genre>/` and below, sorted by path.
 
     Raises:
-        TrainingError: there are no clips, or two clips have the same name.
+        TrainingError: there are no clips.
+    """
+    return scan(root)[0]
+
+
+def scan(root: Path) -> tuple[list[Clip], list[Path]]:
+    """The clips in `root/<genre>/` and below, and the files that are no clips; hidden ones are neither.
+
+    Raises:
+        TrainingError: there are no clips.
     """
     if not root.is_dir():
         raise TrainingError(f"{root} is not a folder; --data takes a folder that holds one folder of clips per genre.")
-    clips = [
-        Clip(path.stem, folder.name, path)
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in AUDIO_SUFFIXES
-    ]
-    if not clips:
+    files = [path.relative_to(root) for path in _files(root)]
+    music = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES and len(path.parts) > 1]
+    if not music:
         raise TrainingError(f"{root} holds no clips; put audio files in {root}/<genre>/.")
-    by_name: dict[str, Clip] = {}
-    for clip in clips:
-        if (other := by_name.setdefault(clip.name, clip)) is not clip:
-            raise TrainingError(f"{clip.path} and {other.path} have the same name; rename one, since splits use names.")
-    return clips
+    clips = [
+        Clip(name, path.parts[0], root / path, path.parts[1] if len(path.parts) > 2 else "")  # noqa: PLR2004
+        for name, path in zip(_names(music), music, strict=True)
+    ]
+    return clips, [root / path for path in sorted(set(files) - set(music))]
+
+
+def _files(root: Path) -> list[Path]:
+    """All files below a folder that are not hidden, through links, sorted."""
+    found: list[Path] = []
+    seen = set()  # a link may lead back
+    for inside, folders, names in os.walk(root, followlinks=True):
+        here = Path(inside)
+        seen.add(here.resolve())
+        folders[:] = [name for name in sorted(folders) if name[0] != "." and (here / name).resolve() not in seen]
+        found += [here / name for name in names if name[0] != "."]
+    return sorted(found)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The shortest form of each path that no other has: without folders and suffix, without the suffix, or whole."""
+    forms = [(path.stem, path.with_suffix("").as_posix(), path.as_posix()) for path in paths]
+    counts = Counter(name for each in forms for name in set(each))
+    return [next((name for name in each if counts[name] == 1), each[-1]) for each in forms]
 
 
 def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[Waveform]]:
     """Decode clips: those that can be used, and their waveforms.
 
-    A clip that cannot be decoded, or is silent, is named on standard error and left out.
+    A clip that cannot be decoded, or is silent, is named on standard error and left out; they are counted too.
     """
     clips = list(clips)
     kept: list[Clip] = []
@@ -69,6 +96,8 @@ def decode_clips(clips: Iterable[Clip]) -> tuple[list[Clip], list[Waveform]]:
                     tqdm.write(f"{clip.path}: {result.warning}", file=sys.stderr)
                 kept.append(clip)
                 waveforms.append(result.waveform)
+    if len(kept) < len(clips):
+        print(f"{len(clips) - len(kept)} of {len(clips)} clips are skipped", file=sys.stderr)
     return kept, waveforms
 
 

@@ -19,19 +19,23 @@ from train.evaluation.scores import Scores
 
 RESAMPLES = 2000  # of the bootstrap
 INTERVAL = (0.025, 0.975)  # 95 %
+# With fewer clips, or with fewer a genre on average for the average over genres, an interval would promise too much.
+MIN_INTERVAL_CLIPS, MIN_INTERVAL_CLIPS_PER_GENRE = 30, 5
 LENGTHS = (1, 2, 4, 10)  # chunks: 3, 6, 12 and 30 seconds
 BINS = 10  # of confidence, for the calibration error
+UNRECOGNISED = 0.05  # share of the validation clips below the threshold of familiarity
 CERTAIN_ACCURACY = 0.8  # of the clips that are not called uncertain
 # Genres that are easily confused; the table names how often each pair is.
 PAIRS = (("hiphop", "reggae"), ("disco", "pop"), ("classical", "jazz"), ("metal", "rock"))
 TEMPERATURES = torch.logspace(-0.6, 0.6, 121, dtype=torch.float64)  # 0.25 to 4, steps of 2.3 %
 
 
-def compute_metrics(scores: Scores) -> dict[str, Any]:
+def compute_metrics(scores: Scores, recognised: float | None = None) -> dict[str, Any]:
     """All metrics of the clips, ready for JSON.
 
     `macro` is the average over genres, in which rare genres count as much as frequent ones. `interval` is the 95 %
-    interval of a bootstrap over clips.
+    interval of a bootstrap over clips; null where there are too few clips. `recognised` is the share of the clips whose
+    familiarity is above the threshold of that name, if there is one.
     """
     count = len(scores.labels)
     voted, averaged, target = scores.genre("vote"), scores.genre("mean"), scores.target
@@ -46,6 +50,7 @@ def compute_metrics(scores: Scores) -> dict[str, Any]:
         "chunk_accuracy": number(multiclass_accuracy(chunk_genre, scores.chunk_target, count, average="micro")),
         "calibration_error": number(multiclass_calibration_error(scores.mean, target, count, n_bins=BINS)),
         "negative_log_likelihood": number(log_loss(scores)),
+        **_recognised(scores, recognised),
         "genres": _genres(voted, target, scores.labels),
         "confusion": confusion.tolist(),
         "pairs": _pairs(confusion, scores.labels),
@@ -59,13 +64,22 @@ def _accuracies(name: str, answered: Tensor, target: Tensor, count: int) -> dict
     clips = torch.bincount(target, minlength=count)
     found = torch.bincount(target[right], minlength=count)
     present = clips > 0
+    enough = len(target) >= MIN_INTERVAL_CLIPS
+    enough_each = enough and len(target) >= MIN_INTERVAL_CLIPS_PER_GENRE * int(present.sum())
     return {
         name: number(micro[0]),
-        f"{name}_interval": _interval(_resample(found.sum()[None], clips.sum()[None])),
+        f"{name}_interval": _interval(_resample(found.sum()[None], clips.sum()[None])) if enough else None,
         f"{name}_macro": number(macro[0]),
         # Resampled within each genre, so that no genre is ever absent.
-        f"{name}_macro_interval": _interval(_resample(found[present], clips[present])),
+        f"{name}_macro_interval": _interval(_resample(found[present], clips[present])) if enough_each else None,
     }
+
+
+def _recognised(scores: Scores, threshold: float | None) -> dict[str, float]:
+    familiarity = scores.familiarity
+    if familiarity is None or threshold is None:
+        return {}
+    return {"recognised": number((familiarity > threshold).double().mean())}
 
 
 def _resample(right: Tensor, clips: Tensor) -> Tensor:
@@ -170,6 +184,12 @@ def uncertain_below(scores: Scores) -> float:
     enough = torch.nonzero((share >= CERTAIN_ACCURACY) & last_of_equals)
     # Rounded down, so that the clip that sets the threshold is not below it.
     return math.floor(float(confidence[enough[-1, 0]]) * 1e6) / 1e6 if len(enough) else 1.0
+
+
+def recognised_above(scores: Scores) -> float | None:
+    """The familiarity that all but 5 % of the clips exceed; None for a network without familiarity."""
+    familiarity = scores.familiarity
+    return None if familiarity is None else number(familiarity.quantile(UNRECOGNISED))
 
 
 def reliability(scores: Scores) -> list[tuple[float, float, int]]:

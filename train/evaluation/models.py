@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genre_classifier.session import GenreSession, ModelError
 from train.errors import TrainingError
+from train.evaluation.scores import ChunkScores, chunk_scores
 from train.network.checkpoint import load_checkpoint
 
 
@@ -18,8 +19,10 @@ class Model(NamedTuple):
     labels: list[str]
     split_sha256: str
     """Digest of the split that it was trained with."""
-    classify: Callable[[Tensor], Tensor]
-    """Waveforms (batch, 66150) to log-probabilities (batch, labels)."""
+    recognised_above: float | None
+    """Familiarity that a clip must exceed to be recognised; None for a model without."""
+    classify: Callable[[Tensor], ChunkScores]
+    """Waveforms (batch, 66150) to log-probabilities and familiarity."""
 
 
 def open_model(path: Path) -> Model:
@@ -36,11 +39,10 @@ def _open_checkpoint(path: Path) -> Model:
     network = checkpoint.network()
 
     @torch.inference_mode()
-    def classify(waveforms: Tensor) -> Tensor:
-        log_probs: Tensor = network(waveforms)[0]
-        return log_probs
+    def classify(waveforms: Tensor) -> ChunkScores:
+        return chunk_scores(network, network(waveforms))
 
-    return Model(checkpoint.labels, checkpoint.split_sha256, classify)
+    return Model(checkpoint.labels, checkpoint.split_sha256, checkpoint.recognised_above, classify)
 
 
 def _open_graph(path: Path) -> Model:
@@ -49,7 +51,10 @@ def _open_graph(path: Path) -> Model:
     except ModelError as error:
         raise TrainingError(str(error)) from error
 
-    def classify(waveforms: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(waveforms.numpy()).log_probs)
+    def classify(waveforms: Tensor) -> ChunkScores:
+        outputs = session.run(waveforms.numpy())
+        familiarity = None if outputs.familiarity is None else torch.from_numpy(outputs.familiarity)
+        return ChunkScores(torch.from_numpy(outputs.log_probs), familiarity)
 
-    return Model(list(session.info.labels), session.info.split_sha256, classify)
+    info = session.info
+    return Model(list(info.labels), info.split_sha256, info.recognised_above, classify)

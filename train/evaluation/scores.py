@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,15 @@ from train.network.base import GenreNet
 BATCH = 64
 
 
+class ChunkScores(NamedTuple):
+    """What a model says of a batch of chunks."""
+
+    log_probs: Tensor
+    """(batch, labels)."""
+    familiarity: Tensor | None
+    """(batch,); None for a model without."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Log-probabilities of chunks, grouped by clip."""
@@ -31,6 +41,8 @@ class Scores:
     """Index of each chunk's clip, int64 (chunks,), ascending."""
     chunk_log_probs: Tensor
     """(chunks, labels)."""
+    chunk_familiarity: Tensor | None = None
+    """(chunks,); None for a network without familiarity."""
 
     @property
     def chunk_target(self) -> Tensor:
@@ -46,6 +58,13 @@ class Scores:
     def votes(self) -> Tensor:
         """Number of each clip's chunks for which a genre is the most probable, int64 (clips, labels)."""
         return self._sum(one_hot(self.chunk_log_probs.argmax(dim=1), len(self.labels)))
+
+    @property
+    def familiarity(self) -> Tensor | None:
+        """Mean familiarity of each clip's chunks, float64 (clips,)."""
+        if self.chunk_familiarity is None:
+            return None
+        return self._sum(self.chunk_familiarity.double()[:, None])[:, 0] / torch.bincount(self.chunk_clip)
 
     def genre(self, aggregate: Aggregate = "vote") -> Tensor:
         """The genre of each clip, int64 (clips,), by the rules of `genre_classifier.verdict`."""
@@ -89,12 +108,14 @@ class Scores:
 def pool(scores: Sequence[Scores]) -> Scores:
     """Scores of different clips, of one network or of several, as one."""
     offsets = torch.tensor([0, *(len(each.target) for each in scores[:-1])]).cumsum(0)
+    familiarity = [each.chunk_familiarity for each in scores if each.chunk_familiarity is not None]
     return Scores(
         scores[0].labels,
         [name for each in scores for name in each.names],
         torch.cat([each.target for each in scores]),
         torch.cat([each.chunk_clip + offset for each, offset in zip(scores, offsets, strict=True)]),
         torch.cat([each.chunk_log_probs for each in scores]),
+        torch.cat(familiarity) if len(familiarity) == len(scores) else None,
     )
 
 
@@ -109,22 +130,29 @@ def score_inputs(network: GenreNet, inputs: Inputs, batch: int = 256) -> Scores:
     """
     device = network.temperature.device
     parts = torch.split(inputs.prepared[inputs.chunks.scored], batch)
-    return _collect((network.classify(part.to(device))[0].cpu() for part in parts), inputs.chunks)
+    return _collect((chunk_scores(network, network.classify(part.to(device))) for part in parts), inputs.chunks)
 
 
-def score_chunks(classify: Callable[[Tensor], Tensor], chunks: Chunks) -> Scores:
+def chunk_scores(network: GenreNet, outputs: tuple[Tensor, ...]) -> ChunkScores:
+    """What scores need of a network's outputs, on the CPU."""
+    named = dict(zip(network.outputs, outputs, strict=True))
+    familiarity = named.get("familiarity")
+    return ChunkScores(named["log_probs"].cpu(), None if familiarity is None else familiarity.cpu())
+
+
+def score_chunks(classify: Callable[[Tensor], ChunkScores], chunks: Chunks) -> Scores:
     """Score chunks, all of which must be scored.
 
     Args:
-        classify: waveforms (batch, 66150) to log-probabilities (batch, labels).
+        classify: as `Model.classify`.
         chunks: the chunks.
     """
     bar = tqdm(DataLoader(chunks, BATCH), "classifying", unit="batch", disable=None)
     return _collect((classify(waveform) for waveform, _ in bar), chunks)
 
 
-def _collect(log_probs: Iterable[Tensor], chunks: Chunks) -> Scores:
-    """Scores from the log-probabilities of all scored chunks, in batches (batch, labels) and in order.
+def _collect(batches: Iterable[ChunkScores], chunks: Chunks) -> Scores:
+    """Scores from those of all scored chunks, in batches and in order.
 
     Raises:
         TrainingError: no chunk is scored.
@@ -135,4 +163,8 @@ def _collect(log_probs: Iterable[Tensor], chunks: Chunks) -> Scores:
     clips, chunk_clip = torch.unique(chunks.clip[keep], return_inverse=True)
     target = torch.zeros(len(clips), dtype=torch.int64).scatter(0, chunk_clip, chunks.target[keep])
     names = [chunks.clips[clip].name for clip in clips.tolist()]
-    return Scores(chunks.labels, names, target, chunk_clip, torch.cat(list(log_probs)))
+    log_probs, familiarity = zip(*batches, strict=True)
+    known = familiarity[0] is not None
+    return Scores(
+        chunks.labels, names, target, chunk_clip, torch.cat(log_probs), torch.cat(familiarity) if known else None
+    )

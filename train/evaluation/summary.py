@@ -10,15 +10,21 @@ from train.evaluation.plots import plot_all
 from train.evaluation.scores import Scores
 
 
-def write_evaluation(scores: Mapping[str, Scores], output: Path, more: dict[str, Any] | None = None) -> dict[str, Any]:
+def write_evaluation(
+    scores: Mapping[str, Scores],
+    output: Path,
+    more: dict[str, Any] | None = None,
+    recognised_above: float | None = None,
+) -> dict[str, Any]:
     """Write metrics.json and the plots of the test clips, print a table for every part, and return the metrics.
 
     Args:
         scores: by part; one of them is "test".
         output: a folder, which is made if needed.
         more: further entries of metrics.json.
+        recognised_above: the threshold of familiarity, for the share of clips above it.
     """
-    metrics = {part: compute_metrics(each) for part, each in scores.items()}
+    metrics = {part: compute_metrics(each, recognised_above) for part, each in scores.items()}
     output.mkdir(parents=True, exist_ok=True)
     (output / "metrics.json").write_text(json.dumps(metrics | (more or {}), indent=2) + "\n", encoding="utf-8")
     plot_all(metrics["test"], scores["test"], output)
@@ -37,6 +43,8 @@ def table(metrics: Mapping[str, Any], labels: Sequence[str]) -> str:
         + f"; calibration error {metrics['calibration_error']:.3f}",
         f"{metrics['chunks']} chunks of 3 seconds: accuracy {metrics['chunk_accuracy']:.1%}",
     ]
+    if "recognised" in metrics:
+        lines.append(f"recognised as music of these genres: {metrics['recognised']:.1%} of the clips")
     if metrics["by_seconds"]:
         accuracy = ", ".join(f"{seconds} s {share:.1%}" for seconds, share in metrics["by_seconds"].items())
         lines.append(f"by length, averaged over genres: {accuracy}")
@@ -54,8 +62,11 @@ def table(metrics: Mapping[str, Any], labels: Sequence[str]) -> str:
 
 
 def _line(title: str, name: str, metrics: Mapping[str, Any]) -> str:
-    (low, high), (macro_low, macro_high) = metrics[f"{name}_interval"], metrics[f"{name}_macro_interval"]
     return (
-        f"{title}: accuracy {metrics[name]:.1%} [{low:.0%}, {high:.0%}], "
-        f"averaged over genres {metrics[f'{name}_macro']:.1%} [{macro_low:.0%}, {macro_high:.0%}]"
+        f"{title}: accuracy {metrics[name]:.1%}{_interval(metrics[f'{name}_interval'])}, "
+        f"averaged over genres {metrics[f'{name}_macro']:.1%}{_interval(metrics[f'{name}_macro_interval'])}"
     )
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return " [{:.0%}, {:.0%}]".format(*ends) if ends else ""

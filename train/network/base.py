@@ -75,7 +75,7 @@ class GenreNet(nn.Module):
     """SPDX expression for the exported file, including weights from elsewhere."""
     temperature: Tensor
 
-    def __init__(self, frontend: nn.Module, standardise: Standardise, classifier: EmbeddingClassifier) -> None:
+    def __init__(self, frontend: nn.Module, standardise: Standardise, classifier: nn.Module) -> None:
         super().__init__()
         self.frontend = frontend
         self.standardise = standardise
@@ -93,5 +93,7 @@ class GenreNet(nn.Module):
 
     def classify(self, prepared: Tensor) -> tuple[Tensor, ...]:
         """Prepared inputs (batch, ...) to the outputs: log-probabilities (batch, labels), embedding (batch, 128)."""
-        embedding = self.classifier.embed(self.standardise(prepared))
-        return torch.log_softmax(self.classifier.out(embedding) / self.temperature, dim=1), embedding
+        classifier = self.classifier
+        assert isinstance(classifier, EmbeddingClassifier), "other classifiers need a subclass with its own `classify`"
+        embedding = classifier.embed(self.standardise(prepared))
+        return torch.log_softmax(classifier.out(embedding) / self.temperature, dim=1), embedding

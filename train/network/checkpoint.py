@@ -16,6 +16,7 @@ from train.network.table import build_network
 
 GTZAN_LABELS = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 RENAMED = {"original": "cnn"}  # networks that version 0.1.0 called differently
+REMOVED = {"statistics"}  # networks that only version 0.1.0 has
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
         for settings in (known, known.get("config", {})):
             if settings.get("net") in RENAMED:
                 settings["net"] = RENAMED[settings["net"]]
+        removed = known.get("net") in REMOVED
         checkpoint = Checkpoint(**known)
-        if checkpoint.is_sound():
+        if not removed and checkpoint.is_sound():
             return checkpoint
     except FileNotFoundError as error:
         raise TrainingError(f"There is no checkpoint {path}.") from error
     except Exception as error:  # unpickling an arbitrary file can raise anything
         raise TrainingError(f"{path} is not a checkpoint of this network.") from error
+    if removed:
+        raise TrainingError(f"{path} is of the network {checkpoint.net}, which only version 0.1.0 has; train again.")
     raise TrainingError(f"{path} is a checkpoint that contains impossible values.")
 
 

@@ -19,11 +19,14 @@ class Network:
     """Its function `build(labels)` makes a `GenreNet`: front end, shape of the standardisation, classifier."""
     masks: bool = False
     """Whether its inputs are images (channels, coefficients, frames), which SpecAugment can mask."""
+    solver: str = ""
+    """The module whose function `fit(network, prepared, target, labels)` finds the weights at once, on chunks as they
+    are; empty for a network that `train.trainer` trains in epochs."""
 
 
 NETWORKS = {
-    "statistics": Network("train.network.statistics"),
     "cnn": Network("train.network.cnn", masks=True),
+    "transfer": Network("train.network.transfer", solver="train.network.head"),
 }
 
 

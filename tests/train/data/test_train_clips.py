@@ -7,16 +7,35 @@ import soundfile
 from genre_classifier.audio import SAMPLE_RATE
 from genre_classifier.audio.suffixes import AUDIO_SUFFIXES
 from train.data.chunks import Chunks
-from train.data.clips import decode_clips, find_clips
+from train.data.clips import decode_clips, find_clips, scan
 from train.errors import TrainingError
 
 
-def test_two_clips_with_one_name_are_refused(tmp_path):
-    for genre in ("a", "b"):
-        (tmp_path / genre).mkdir()
-        (tmp_path / genre / "one.wav").touch()
-    with pytest.raises(TrainingError, match="the same name"):
-        find_clips(tmp_path)
+def touch(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def test_names_are_as_short_as_they_can_be(tmp_path):
+    """The file's name, as GTZAN's splits have it; the path where two clips share it, in one genre or in two."""
+    touch(tmp_path, "blues/blues.00000.au", "a/one.wav", "b/one.mp3", "a/artist/two.wav", "a/artist/two.flac")
+    assert [(clip.name, clip.genre, clip.folder) for clip in find_clips(tmp_path)] == [
+        ("a/artist/two.flac", "a", "artist"),
+        ("a/artist/two.wav", "a", "artist"),
+        ("a/one", "a", ""),
+        ("b/one", "b", ""),
+        ("blues.00000", "blues", ""),
+    ]
+
+
+def test_folders_within_folders_are_searched(tmp_path):
+    touch(tmp_path, "a/artist/album/1.mp3", "a/artist/2.mp3", "a/.trash/3.mp3", "a/._4.mp3", "loose.mp3", "a/cover.jpg")
+    (tmp_path / "a" / "artist" / "back").symlink_to(tmp_path / "a")
+    (tmp_path / "b").symlink_to(tmp_path / "a" / "artist" / "album")
+    clips, others = scan(tmp_path)
+    assert [(clip.genre, clip.folder) for clip in clips] == [("a", "artist"), ("a", "artist"), ("b", "")]
+    assert [path.name for path in others] == ["cover.jpg", "loose.mp3"]
 
 
 def test_chunks_are_random_access(folder, genres):
@@ -55,7 +74,9 @@ def test_silence_is_left_out(tmp_path, capsys):
         soundfile.write(tmp_path / "a" / f"{name}.wav", waveform, SAMPLE_RATE)
     clips, waveforms = decode_clips(find_clips(tmp_path))
     assert [clip.name for clip in clips] == ["music"]
-    assert "silent.wav: The file is silent" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "silent.wav: The file is silent" in said
+    assert "2 of 3 clips are skipped" in said
     chunks = Chunks(clips, waveforms, ["a"])
     assert chunks.number.tolist() == [0, 2]
     assert [start for _, start in chunks.positions] == [0, 6 * SAMPLE_RATE]

@@ -1,5 +1,7 @@
 """Metrics with known values, and against plain arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from train.evaluation.metrics import (
     compute_metrics,
     fit_temperature,
     log_loss,
+    recognised_above,
     reliability,
     uncertain_below,
 )
@@ -53,6 +56,36 @@ def test_metrics_of_a_handful_of_clips():
     assert "rock" not in metrics["genres"]
     assert metrics["by_seconds"] == {}  # no clip has thirty seconds
     assert "disco/pop 1" in table(metrics, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("clips", "labels", "plain", "macro"), [(29, 3, False, False), (30, 3, True, True), (30, 7, True, False)]
+)
+def test_there_is_no_interval_of_too_few_clips(clips, labels, plain, macro):
+    """With 29 clips none at all; with fewer than five a genre none of the average over genres."""
+    names = [f"genre {number}" for number in range(labels)]
+    right = np.eye(labels) * 0.5 + 0.5 / labels
+    target = [clip % labels for clip in range(clips)]
+    given = scores([right[[each]] for each in target], target, names)
+    metrics = compute_metrics(given)
+    assert (metrics["track_accuracy_interval"] is not None) == plain
+    assert (metrics["track_accuracy_macro_interval"] is not None) == macro
+    assert table(metrics, names).count("[") == 2 * (plain + macro)
+
+
+def test_ninety_five_per_cent_are_recognised():
+    given = noisy(clips=400, chunks=2)
+    assert recognised_above(given) is None
+    assert "recognised" not in compute_metrics(given, 0.0)
+    familiarity = torch.arange(400.0).repeat_interleave(2) + torch.tensor([-3.0, 3.0]).repeat(400)
+    given = replace(given, chunk_familiarity=familiarity)
+    assert torch.equal(given.familiarity, torch.arange(400.0).double())  # of a clip: the mean over its chunks
+    threshold = recognised_above(given)
+    metrics = compute_metrics(given, threshold)
+    assert metrics["recognised"] == 0.95
+    assert "95.0% of the clips" in table(metrics, LABELS)
+    assert torch.equal(pool([given, given]).familiarity, given.familiarity.repeat(2))
+    assert pool([given, replace(given, chunk_familiarity=None)]).familiarity is None
 
 
 def test_intervals_are_those_of_the_binomial():

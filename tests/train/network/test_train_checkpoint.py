@@ -49,6 +49,13 @@ def test_version_0_1_0_called_the_cnn_original(tmp_path):
     assert loaded.network().classifier.state_dict().keys() == network.classifier.state_dict().keys()
 
 
+def test_the_statistics_network_is_gone(tmp_path):
+    content = vars(checkpoint_of(build_network("cnn", 3), "statistics", config={"net": "statistics"}))
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(TrainingError, match="network statistics, which only version 0"):
+        load_checkpoint(tmp_path / "best.ckpt")
+
+
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
