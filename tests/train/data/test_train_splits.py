@@ -60,7 +60,7 @@ def test_random_chunks_divide_clips():
     ("arguments", "says"),
     [
         (["--split", "nowhere.csv"], "There is no split nowhere.csv"),
-        (["--folds", "5"], "need --split artist"),
+        (["--split", "fault-filtered", "--folds", "5"], "need --split artist"),
         (["--split", "artist", "--folds", "2"], "--folds must be at least 3"),
         (["--split", "artist", "--folds", "5", "--fold", "5"], "--fold must be from 0"),
     ],
