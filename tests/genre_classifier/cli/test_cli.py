@@ -32,9 +32,9 @@ def music(tmp_path):
 
 
 @pytest.fixture
-def cli(served_model):
+def cli(stand_in):
     def run(*arguments, status=0):
-        environment = {**os.environ, "GENRE_MODEL": str(served_model), "GENRE_PROVIDER": "cpu"}
+        environment = {**os.environ, "GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu"}
         command = [sys.executable, "-m", "genre_classifier", *map(str, arguments)]
         result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == status, result.stderr
@@ -73,8 +73,8 @@ def test_files_are_answered_in_order_whichever_is_done_first(cli, tmp_path):
     assert [json.loads(line)["file"] for line in lines] == [str(tmp_path / f"{n:02}.wav") for n in range(12)]
 
 
-def test_json_is_what_the_service_answers(cli, music, client):
-    result = cli("--json", "--top-k", "2", music / "a.wav")
+def test_json_is_what_the_service_answers(cli, music, client, served_model):
+    result = cli("--model", served_model, "--json", "--top-k", "2", music / "a.wav")
     assert result.stderr == ""
     answer = json.loads(result.stdout)
     assert answer.pop("file") == str(music / "a.wav")
@@ -197,9 +197,9 @@ def test_csv_of_segments_goes_on_with_the_file_that_may_not_be_whole(cli, music,
         assert output.read_text() == whole
 
 
-def test_embeddings_are_what_the_service_answers(cli, music, tmp_path, client):
+def test_embeddings_are_what_the_service_answers(cli, music, tmp_path, client, served_model):
     path = tmp_path / "embeddings.npz"
-    cli("--embeddings", path, music)
+    cli("--model", served_model, "--embeddings", path, music)
     with np.load(path) as held:
         assert held["files"].tolist() == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
         assert held["embeddings"].dtype == np.float32
