@@ -15,10 +15,10 @@ def _artifacts() -> Path:
 ARTIFACTS = _artifacts()
 SAMPLE_CLIP = ARTIFACTS / "sample.mp3"
 MODELS = {"genre": ARTIFACTS / "genre.onnx", "cnn": ARTIFACTS / "genre-cnn.onnx"}
-"""The models that ship, by name; DEFAULT_MODEL answers unless another is asked for."""
+"""The models that have a name; DEFAULT_MODEL answers unless another is asked for."""
 DEFAULT_MODEL = "genre"
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """The file of a model: one that ships by its name, any other by its path. It may be missing."""
+    """The file of a model: one that has a name by it, any other by its path. It may be missing."""
     return MODELS.get(os.fspath(name), Path(name))

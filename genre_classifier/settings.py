@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GENRE_", frozen=True, extra="ignore")
 
     model: str = DEFAULT_MODEL
-    """A model that ships, genre or cnn, or the path of an ONNX file."""
+    """genre, the model that ships; cnn, where its file lies beside; or the path of an ONNX file."""
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     """auto takes CUDA where it works and the CPU where not; cuda makes a GPU that does not work an error."""
     gpu_memory_mb: int = Field(default=DEFAULT_GPU_MEMORY_MB, ge=256)

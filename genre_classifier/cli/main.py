@@ -47,7 +47,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="a model that ships (genre, cnn) or an ONNX file; default: GENRE_MODEL or genre",
+        help="genre, cnn (where its file is there) or an ONNX file; default: GENRE_MODEL or genre",
     )
     parser.add_argument("--version", action="version", version=f"genre-classifier {__version__}")
     parser.set_defaults(form="table")
