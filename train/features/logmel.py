@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genre_classifier.audio import CHUNK_SAMPLES
-from train.features.spectrum import constant
+from train.features.spectrum import constant, four_step_matrices
 
 BODY_RATE = 16_000  # Hz, what the body was trained on
 UP, DOWN = 320, 441  # 16 000 / 22 050 in lowest terms
@@ -103,17 +103,9 @@ class FramePower(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        window = librosa.filters.get_window("hann", N_FFT).reshape(ROWS, COLUMNS)
-        row, column, k1, k2 = np.arange(ROWS), np.arange(COLUMNS), np.arange(HALF_ROWS), np.arange(COLUMNS)
-        # Bin k = k1 + ROWS * k2. Window and twiddle factors fold into the first product, over rows.
-        sample = COLUMNS * row[None, None, :] + column[:, None, None]
-        first = window.T[:, None, :] * np.exp(-2j * np.pi * k1[None, :, None] * sample / N_FFT)
-        self.register_buffer("first", constant(np.concatenate([first.real, first.imag], axis=1)), persistent=False)
-        # The second runs over (column, real or imaginary) and gives the real parts, then the imaginary ones.
-        second = np.exp(-2j * np.pi * np.outer(k2, column) / COLUMNS)
-        real = np.stack([second.real, -second.imag], axis=2).reshape(COLUMNS, 2 * COLUMNS)
-        imag = np.stack([second.imag, second.real], axis=2).reshape(COLUMNS, 2 * COLUMNS)
-        self.register_buffer("second", constant(np.concatenate([real, imag])), persistent=False)
+        first, second = four_step_matrices(ROWS, np.arange(COLUMNS))
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
 
     def forward(self, resampled: Tensor) -> Tensor:
         """Samples (batch, 48000) to power (batch, 264, 187)."""

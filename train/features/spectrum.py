@@ -42,19 +42,9 @@ class PowerSpectrum(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        window = librosa.filters.get_window("hann", N_FFT).reshape(ROWS, COLUMNS)
-        row, column = np.arange(ROWS), np.arange(COLUMNS)
-        k1, k2 = np.arange(HALF_ROWS), _second_order()
-        # Bin k = k1 + ROWS * k2. The sum over rows comes first, so window and twiddle factors fold into this product:
-        # first[column, k1, row] = window * exp(-2 pi i k1 (COLUMNS * row + column) / N_FFT)
-        sample = COLUMNS * row[None, None, :] + column[:, None, None]
-        first = window.T[:, None, :] * np.exp(-2j * np.pi * k1[None, :, None] * sample / N_FFT)
-        self.register_buffer("first", constant(np.concatenate([first.real, first.imag], axis=1)), persistent=False)
-        # The second product sums over (column, real or imaginary). It gives all real parts, then all imaginary parts.
-        second = np.exp(-2j * np.pi * np.outer(k2, column) / COLUMNS)
-        real = np.stack([second.real, -second.imag], axis=2).reshape(COLUMNS, 2 * COLUMNS)
-        imag = np.stack([second.imag, second.real], axis=2).reshape(COLUMNS, 2 * COLUMNS)
-        self.register_buffer("second", constant(np.concatenate([real, imag])), persistent=False)
+        first, second = four_step_matrices(ROWS, _second_order())
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, 66150) to power (batch, 1056, 130); 31 of the 1025 bins appear twice."""
@@ -70,6 +60,31 @@ class PowerSpectrum(nn.Module):
         spectrum = torch.matmul(self.second, partial.reshape(-1, 2 * COLUMNS, HALF_ROWS * FRAMES))
         power = (spectrum * spectrum).reshape(-1, 2, COLUMNS, HALF_ROWS * FRAMES).sum(dim=1)
         return power.reshape(-1, COLUMNS * HALF_ROWS, FRAMES)
+
+
+def four_step_matrices(rows: int, second_order: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The two products of a Hann-windowed four-step FFT of rows x columns samples, the first over rows.
+
+    Args:
+        rows: sample n = columns * row + column.
+        second_order: k2 of each row of the second product, (columns,); bin k = k1 + rows * k2.
+
+    Returns:
+        (columns, 2 * (rows / 2 + 1), rows) and (2 * columns, 2 * columns).
+    """
+    columns = len(second_order)
+    size = rows * columns
+    window = librosa.filters.get_window("hann", size).reshape(rows, columns)
+    row, column, k1 = np.arange(rows), np.arange(columns), np.arange(rows // 2 + 1)
+    # The sum over rows comes first, so window and twiddle factors fold into this product:
+    # first[column, k1, row] = window * exp(-2 pi i k1 (columns * row + column) / size)
+    sample = columns * row[None, None, :] + column[:, None, None]
+    first = window.T[:, None, :] * np.exp(-2j * np.pi * k1[None, :, None] * sample / size)
+    # The second product sums over (column, real or imaginary). It gives all real parts, then all imaginary parts.
+    second = np.exp(-2j * np.pi * np.outer(second_order, column) / columns)
+    real = np.stack([second.real, -second.imag], axis=2).reshape(columns, 2 * columns)
+    imag = np.stack([second.imag, second.real], axis=2).reshape(columns, 2 * columns)
+    return constant(np.concatenate([first.real, first.imag], axis=1)), constant(np.concatenate([real, imag]))
 
 
 def _second_order() -> np.ndarray:
