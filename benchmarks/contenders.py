@@ -22,9 +22,9 @@ from genre_classifier.session import GenreSession, ModelError
 from train.features import Features
 from train.network.base import GenreNet
 from train.network.checkpoint import GTZAN_LABELS
-from train.network.table import NETWORKS, build_network
+from train.network.table import build_network
 
-DEFAULT_NETWORK = next(iter(NETWORKS))
+DEFAULT_NETWORK = "transfer"
 LIBROSA, TORCH, ORT, ORT_CUDA = (
     "librosa + torch CNN",
     "torch features + network",
