@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,24 @@ def open_track(file: Any) -> Iterator[Track]:
             raise AudioError("The file is damaged, and none of its audio can be read.", "undecodable")
         # The rate is a frame's, for a container need not tell (MPEG-TS) or may tell another (AAC with SBR).
         yield Track(first.sample_rate, seconds, _blocks(first, frames))
+
+
+def has_overlapping_packets(file: Any) -> bool:
+    """Whether a packet of the first audio track begins before the one before it ends; False where there is none."""
+    import av  # noqa: PLC0415
+
+    file.seek(0)
+    end = -math.inf
+    try:
+        with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
+            for packet in container.demux(audio=0):
+                if packet.pts is not None:
+                    if packet.pts < end:
+                        return True
+                    end = packet.pts + (packet.duration or 0)
+    except (av.FFmpegError, IndexError):
+        pass
+    return False
 
 
 def _frames(

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from genre_classifier.audio import ffmpeg
 from genre_classifier.audio.errors import AudioError
 from genre_classifier.audio.track import BREAK_SECONDS, BreaksOffError, Track, mono
 
@@ -34,8 +35,11 @@ def open_track(file: Any) -> Iterator[Track]:
         if not 0 <= sound.frames < UNKNOWN_FRAMES:
             # A FLAC that was written to a pipe: libsndfile fails at its end, and the last block is lost.
             raise AudioError("The file does not tell how long it is.", "undecodable")
-        if sound.subtype == "OPUS" and not _reads_to_the_end(sound):
-            raise AudioError("The file's Opus can only be read by FFmpeg.", "undecodable")
+        if sound.subtype == "OPUS":
+            position = file.tell()
+            if ffmpeg.has_overlapping_packets(file):  # as FFmpeg writes them from other formats; libsndfile gives up
+                raise AudioError("The file's Opus can only be read by FFmpeg.", "undecodable")
+            file.seek(position)
         yield Track(sound.samplerate, sound.frames / max(1, sound.samplerate), _blocks(sound, file))
 
 
@@ -54,19 +58,6 @@ def _blocks(sound: sf.SoundFile, file: Any) -> Iterator[NDArray[np.float32]]:
     missing = (sound.frames - total) / sound.samplerate
     if missing > BREAK_SECONDS or _is_cut_short(sound) or (sound.format == "OGG" and _lacks_last_page(file)):
         raise BreaksOffError
-
-
-def _reads_to_the_end(sound: sf.SoundFile) -> bool:
-    """Whether libsndfile decodes all of it; of Opus that FFmpeg made from other formats, it gives up on the most."""
-    block = np.empty((BLOCK_SAMPLES // sound.channels, sound.channels), dtype=np.float32)
-    total = 0
-    try:
-        while frames := len(sound.read(out=block)):
-            total += frames
-        sound.seek(0)
-    except sf.LibsndfileError:
-        return False
-    return total == int(sound.frames)
 
 
 def _frames_since(sound: sf.SoundFile, position: int) -> int:
