@@ -203,7 +203,7 @@ def test_the_seeds_and_folds_spread_as_said():
     ("name", "row", "with_interval"),
     [
         ("transfer-cross-validation", "the default network | five folds by artist", True),
-        ("transfer-fault-filtered", "the default model | fault-filtered split", True),
+        ("transfer-fault-filtered", "the default network | fault-filtered split", True),
         ("transfer-elsewhere", "the default model | elsewhere, validation", True),
         (
             "original-recalibrated-cross-validation",

@@ -21,6 +21,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder that holds one folder of clips per genre")
     parser.add_argument("--output", type=Path, required=True, help="a folder for checkpoints, plots and the split")
+    parser.add_argument("--unlabelled", type=Path, help="a folder of music without labels, for --teacher")
     parser.add_argument("--split", default=SPLITS[0], help=f"{', '.join(SPLITS)}, or a CSV file: clip,split")
     parser.add_argument("--artists", type=Path, help="a CSV file: clip,artist, for a split by artist")
     parser.add_argument("--folds", type=int, default=0, help="cross-validate over so many folds by artist")
@@ -32,6 +33,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for field in fields(Config):
         name = f"--{field.name.replace('_', '-')}"
         kind: dict[str, Any] = {"type": field.type, "choices": field.metadata.get("choices")}
+        if alone := field.metadata.get("alone"):
+            kind |= {"nargs": "?", "const": alone}
         if field.type is bool:
             kind = {"action": "store_true"}
         recipe.add_argument(name, default=field.default, help=field.metadata["help"], **kind)

@@ -10,6 +10,8 @@ from train.network.table import NETWORKS
 
 SPLITS = ("auto", "fault-filtered", "artist", "random-chunk")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+REFITS = ("no", "validation", "all")
+TEACHERS = ("none", *(name for name, network in NETWORKS.items() if network.solver))
 MIN_FOLDS = 3
 SOLVER_OPTIONS = {"net", "refit", "seed"}  # what a network with a solver of its own takes
 MASKABLE = " or ".join(name for name, network in NETWORKS.items() if network.masks)
@@ -19,8 +21,9 @@ def _number(default: float, minimum: float, maximum: float, text: str) -> Any:
     return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum})
 
 
-def _choice(choices: tuple[str, ...], text: str) -> Any:
-    return field(default=choices[0], metadata={"help": text, "choices": choices})
+def _choice(choices: tuple[str, ...], text: str, alone: str | None = None) -> Any:
+    """The first is the default; `alone` is what the option means without a value."""
+    return field(default=choices[0], metadata={"help": text, "choices": choices, "alone": alone})
 
 
 def _flag(text: str) -> Any:
@@ -69,7 +72,12 @@ class Config:
     net: str = _choice(tuple(NETWORKS), "the network")
     epochs: int = _number(25, 1, math.inf, "passes over the training chunks")
     patience: int = _number(0, 0, math.inf, "stop after so many epochs without an improvement; 0 for never")
-    refit: bool = _flag("afterwards train again on train and validation clips together")
+    refit: str = _choice(
+        REFITS,
+        "afterwards train again on the validation clips too; with `all`, then once more on all clips",
+        "validation",
+    )
+    teacher: str = _choice(TEACHERS, "give soft targets, by this network fitted to the same clips")
     batch: int = _number(64, 2, math.inf, "chunks in a step, over all processes")
     learning_rate: float = _number(3e-3, 1e-9, 1, "highest learning rate of Adam; it falls to zero along a cosine")
     weight_decay: float = _number(1e-4, 0, 1, "weight decay of Adam")
@@ -115,5 +123,5 @@ class Config:
             )
         if (self.mask_frames or self.mask_coefficients) and not NETWORKS[self.net].masks:
             raise TrainingError(f"--mask-frames and --mask-coefficients need images, as --net {MASKABLE} has.")
-        if self.refit and self.patience:
+        if self.refit != "no" and self.patience:
             raise TrainingError("--refit leaves no validation clips for --patience; use one of them.")

@@ -59,7 +59,7 @@ def load_last(path: Path, config: Config, more: Mapping[str, Any], facts: Mappin
         path: its path.
         config: the recipe that it must have been trained with.
         more: further settings that it must have been trained with, by their names in `Checkpoint.resume`.
-        facts: `labels` and the split's digest, which must be the same too.
+        facts: fields of the checkpoint that must be the same too.
 
     Raises:
         TrainingError: it is no such checkpoint, or it was trained on other genres or with other settings.
@@ -69,7 +69,7 @@ def load_last(path: Path, config: Config, more: Mapping[str, Any], facts: Mappin
         raise TrainingError(f"{path} holds no state of a training run, so training cannot resume from it.")
     trained = checkpoint.config | {name: checkpoint.resume.get(name) for name in more}
     check_settings(path, trained, asdict(config) | dict(more))
-    if checkpoint.labels != facts["labels"] or checkpoint.split_sha256 != facts.get("split_sha256", ""):
+    if any(getattr(checkpoint, name) != value for name, value in facts.items()):
         raise TrainingError(f"{path} was trained on other clips or another split; use the same to resume.")
     return checkpoint
 

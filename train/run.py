@@ -6,36 +6,40 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from genre_classifier.atomic import replacing
 from train import distributed
 from train.config import Config, SplitConfig
 from train.data.augmentation import Crops
 from train.data.chunks import Chunks
 from train.data.clips import scan
-from train.data.inputs import Inputs, prepare_all
+from train.data.inputs import prepare_all
 from train.data.loading import choose_split, decode_and_split
 from train.data.splits import PARTS, Split
 from train.errors import TrainingError
-from train.evaluation.metrics import fit_temperature, recognised_above, uncertain_below
-from train.evaluation.plots import plot_curve
-from train.evaluation.scores import Scores, pool, score_inputs
+from train.evaluation.scores import Scores, pool
 from train.evaluation.summary import write_evaluation
 from train.network.checkpoint import check_settings, load_checkpoint
-from train.network.table import NETWORKS, build_network
-from train.solver import Solver
-from train.trainer import Trainer
+from train.network.table import build_network
+from train.stages import FOLDERS, Stages, model_split
+from train.teacher import Teacher, decode_unlabelled
 
 CPU_COPIES = 3  # augmented copies of each chunk that --cache keeps by default on a CPU, where features are slow
 MIN_BATCH = 2  # chunks per process, which batch normalisation needs
 SKIPPED_NAMED = 5
-VALIDATED = "validation"  # with --refit, the folder of the run that is validated, before the one on all clips
 
 
-def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume: bool, device: str) -> None:
+def run(
+    data: Path,
+    output: Path,
+    config: Config,
+    split: SplitConfig,
+    *,
+    resume: bool,
+    device: str,
+    unlabelled: Path | None = None,
+) -> None:
     """Train, and evaluate the best checkpoint on each part; its metrics are stored in it.
 
     Args:
@@ -46,14 +50,13 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
         split: how clips are assigned to train, valid and test.
         resume: continue from last.ckpt; in a cross-validation, with the folds that are not done.
         device: auto, cuda or cpu.
+        unlabelled: a folder of music without labels, to which the teacher gives targets.
 
     Raises:
         TrainingError: something that the user named is missing or does not fit.
     """
     where = init_device(device)
-    processes = distributed.world_size()
-    if config.batch % processes or config.batch < MIN_BATCH * processes:
-        raise TrainingError(f"--batch must be a multiple of {processes} processes, and two chunks or more for each.")
+    check_options(config, unlabelled)
     if config.cache < 0 and config.augments:
         config = replace(config, cache=0 if where.type == "cuda" else CPU_COPIES)
     folders = [output / f"fold-{fold}" for fold in range(split.folds)] if split.folds else [output]
@@ -63,7 +66,9 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     report_skipped(others)
     split = choose_split(found, split)
     clips, waveforms, splits = decode_and_split(found, split)
-    chunks = Chunks(clips, waveforms, sorted({clip.genre for clip in clips}))
+    labels = sorted({clip.genre for clip in clips})
+    more = decode_unlabelled(unlabelled, waveforms)
+    chunks = Chunks([*clips, *more.clips], [*waveforms, *more.waveforms], labels)
     origin = f"{data.resolve().name}, split {split.title}"
     for each in splits:
         check_split(each, chunks, origin)
@@ -73,8 +78,10 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
         network = build_network(config.net, len(chunks.labels)).to(where).eval()
         crops = Crops(chunks, config, divided=not splits[0].whole) if config.augments else None
         inputs = prepare_all(chunks, lambda waveform: network.prepare(waveform.to(where)), crops, config.cache)
+        teacher = Teacher(config.teacher, chunks, where) if config.teacher != "none" else None
+        stages = Stages(inputs, teacher, config, where, origin, resume=resume)
         for fold in folds:
-            train_split(inputs, splits[fold], folders[fold], config, where, origin=origin, resume=resume)
+            stages.run(splits[fold], folders[fold])
     if distributed.rank():
         return
     if split.folds and all(is_done(*fold, config) for fold in zip(folders, splits, strict=True)):
@@ -84,6 +91,19 @@ def run(data: Path, output: Path, config: Config, split: SplitConfig, *, resume:
     if not split.folds:
         tested = [clip for clip in clips if clip.name in splits[0].clips("test")]
         print(f"\nTo export this model and to try it:\n{next_commands(output, tested[0].path)}")
+
+
+def check_options(config: Config, unlabelled: Path | None) -> None:
+    """Check the recipe against the number of processes, and the folder of music without labels against the recipe.
+
+    Raises:
+        TrainingError: they do not fit.
+    """
+    processes = distributed.world_size()
+    if config.batch % processes or config.batch < MIN_BATCH * processes:
+        raise TrainingError(f"--batch must be a multiple of {processes} processes, and two chunks or more for each.")
+    if unlabelled and config.teacher == "none":
+        raise TrainingError("--unlabelled needs --teacher, which gives targets to music without labels.")
 
 
 def report_skipped(files: Sequence[Path]) -> None:
@@ -131,7 +151,8 @@ def check_resume(folders: Sequence[Path], config: Config, *, resume: bool, folds
 
 def last_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run from which it can resume, the latest first."""
-    return [path for path in (folder / "last.ckpt", folder / VALIDATED / "last.ckpt") if path.exists()]
+    places = (folder / inside / "last.ckpt" for inside in FOLDERS)
+    return [path for path in places if path.exists()]
 
 
 def check_split(split: Split, chunks: Chunks, origin: str) -> None:
@@ -159,7 +180,7 @@ def is_done(folder: Path, split: Split, config: Config) -> bool:
     if not (folder / "scores.pt").exists():
         return False
     checkpoint = load_checkpoint(folder / "best.ckpt")
-    if checkpoint.split_sha256 != split.sha256() or checkpoint.config != asdict(config):
+    if checkpoint.split_sha256 != model_split(split, config).sha256() or checkpoint.config != asdict(config):
         raise TrainingError(f"{folder} was trained on another split or with other settings; use another folder.")
     return True
 
@@ -184,66 +205,3 @@ def read_folds(folders: Sequence[Path]) -> list[dict[str, float]]:
     for fold, row in enumerate(rows):
         print(f"{f'fold {fold}':>20}  {'  '.join(f'{row[part]:6.1%}' for part in PARTS)}")
     return rows
-
-
-def train_split(
-    inputs: Inputs, split: Split, output: Path, config: Config, device: torch.device, *, origin: str, resume: bool
-) -> None:
-    """Train on one split; the arguments are those of `run`, and `origin` names data and split for the checkpoint."""
-    parts = {part: inputs.part(split, part) for part in PARTS}
-    output.mkdir(parents=True, exist_ok=True)
-    if distributed.rank() == 0:
-        (output / "split.csv").write_text(split.table(), encoding="utf-8")
-    for part, each in parts.items():
-        print(f"{part}: {len(set(each.chunks.clip.tolist()))} clips, {len(each.chunks)} chunks", flush=True)
-
-    def fit(train: Inputs, valid: Inputs | None, folder: Path) -> None:
-        count = len(set(train.chunks.clip.tolist()))
-        facts: dict[str, Any] = {"trained_on": f"{count} clips of {origin}", "split_sha256": split.sha256()}
-        trainer = (Solver if NETWORKS[config.net].solver else Trainer)(config, inputs.chunks.labels, device, facts)
-        if resume and (folder / "last.ckpt").exists():
-            trainer.resume(folder / "last.ckpt")
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.run(train, valid, folder)
-        if distributed.rank() == 0:
-            plot_curve(trainer.history, folder / "curve.png")
-
-    validated = output / VALIDATED / "last.ckpt" if config.refit else output / "best.ckpt"
-    fit(parts["train"], parts["valid"], validated.parent)
-    if config.refit:
-        # The validation clips are no longer needed to choose an epoch, so they train too, for as many epochs.
-        print("training again, on training and validation clips together", flush=True)
-        parts["train"] = inputs.part(split.without_validation(), "train")
-        fit(parts["train"], None, output)
-    if distributed.rank() == 0:
-        finish(parts, validated, output)
-
-
-def finish(parts: dict[str, Inputs], validated: Path, output: Path) -> None:
-    """Score every part, and store metrics, temperature and threshold in best.ckpt.
-
-    Temperature and threshold are fitted on the validation clips, with a checkpoint that was not trained on them.
-    """
-    checkpoint = replace(load_checkpoint(validated), temperature=1.0)
-    valid = score_inputs(checkpoint.network(), parts["valid"])
-    temperature = fit_temperature(valid)
-    valid = valid.tempered(temperature)
-    threshold, familiar = uncertain_below(valid), recognised_above(valid)
-    best = replace(
-        load_checkpoint(output / "best.ckpt"),
-        temperature=temperature,
-        uncertain_below=threshold,
-        recognised_above=familiar,
-    )
-    network = best.network()
-    print(f"\nEvaluated on validation: epoch {len(checkpoint.history)}, {validated}")
-    print(f"Fitted on validation: temperature {temperature:.2f}, uncertain below {threshold:.2f}")
-    if familiar is not None:
-        print(f"Fitted on validation: recognised above a familiarity of {familiar:.2f}")
-    test = score_inputs(network, parts["test"])
-    scores = {"train": score_inputs(network, parts["train"]), "valid": valid, "test": test}
-    metrics = write_evaluation(scores, output, recognised_above=familiar)
-    replace(best, metrics=metrics).save(output / "best.ckpt")
-    # The last file: a fold that has it is done.
-    with replacing(output / "scores.pt") as part:
-        torch.save(vars(test), part)

@@ -125,7 +125,7 @@ class Trainer:
             self.scaler.step(self.optimiser)
             self.scaler.update()
             losses += loss.detach() * len(shard)
-            # For a mixed pair of chunks, the genre with the larger weight is the target.
+            # Of a soft target, the genre with the largest weight counts.
             accuracy.update(log_probs, soft_target.argmax(dim=1))
         mean = float(distributed.all_reduce(losses)) / samples
         if not math.isfinite(mean):
@@ -160,8 +160,11 @@ class Trainer:
         inputs = mask(inputs, self.config.mask_frames, self.config.mask_coefficients)
         if inputs.dim() == 4:  # noqa: PLR2004 (images)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        target = nn.functional.one_hot(train.chunks.target[indices], len(self.labels)).float().to(self.device)
-        return mix(inputs, target, self.config.mixup)
+        if train.soft_target is None:
+            target = nn.functional.one_hot(train.chunks.target[indices], len(self.labels)).float()
+        else:
+            target = train.soft_target[indices]
+        return mix(inputs, target.to(self.device), self.config.mixup)
 
     def save(self, valid: Scores | None, output: Path) -> None:
         """Write best.ckpt, if this epoch is the best, and last.ckpt."""

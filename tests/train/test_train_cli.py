@@ -54,6 +54,9 @@ def test_trains_and_writes_a_checkpoint(trained, folder, genres):
         (["--crop", "inf"], "--crop must be from"),
         (["--net", "transfer", "--mask-frames", "20"], "--mask-frames is for networks that are trained in epochs"),
         (["--refit", "--patience", "3"], "use one of them"),
+        (["--net", "transfer", "--teacher", "transfer"], "--teacher is for networks that are trained in epochs"),
+        (["--unlabelled", "."], "--unlabelled needs --teacher"),
+        (["--teacher", "transfer", "--unlabelled", "nowhere"], "nowhere holds no audio files"),
         (["--output", __file__], "File exists"),
     ],
 )
@@ -71,7 +74,8 @@ def test_says_what_is_wrong_in_one_sentence(train, arguments, says, folder, tmp_
 
 def test_options_take_fractions():
     args = parse_args(["--data", "a", "--output", "b", "--mixup", "0.2", "--gain", "1.5", "--refit"])
-    assert (args.mixup, args.gain, args.refit) == (0.2, 1.5, True)
+    assert (args.mixup, args.gain, args.refit) == (0.2, 1.5, "validation")
+    assert parse_args(["--data", "a", "--output", "b"]).refit == "no"
 
 
 def test_refit_resumes_where_it_stopped(train, folder, tmp_path):
@@ -92,6 +96,26 @@ def test_refit_resumes_where_it_stopped(train, folder, tmp_path):
     assert one.temperature == other.temperature
     assert one.metrics["valid"]["tracks"] == 6
     assert one.metrics["train"]["tracks"] == 21  # the validation clips are among them
+
+
+def test_refit_on_all_clips_tells_the_accuracy_of_the_run_before(train, evaluate, folder, tmp_path):
+    words = ("--net", "transfer", "--data", folder, "--split", folder / "split.csv")
+    for refit in ("validation", "all"):
+        ended = train(*words, "--output", tmp_path / refit, "--refit", refit)
+        assert ended.returncode == 0, ended.stderr
+    before, after = (load_checkpoint(tmp_path / refit / "best.ckpt") for refit in ("validation", "all"))
+    assert (before.metrics, before.temperature) == (after.metrics, after.temperature)
+    assert [each.trained_on[:8] for each in (before, after)] == ["24 clips", "30 clips"]
+    tested = load_checkpoint(tmp_path / "all" / "test" / "best.ckpt")
+    assert (tested.metrics, tested.trained_on) == (before.metrics, before.trained_on)
+    assert not torch.equal(after.model_state_dict["heard.weight"], before.model_state_dict["heard.weight"])
+    for checkpoint, warnings in (("test/best.ckpt", 0), ("best.ckpt", 1)):
+        ended = evaluate(
+            *("--checkpoint", tmp_path / "all" / checkpoint, "--data", folder, "--output", tmp_path / "scored"),
+            *("--split", tmp_path / "all" / "split.csv"),
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr.count("WARNING") == warnings
 
 
 def test_a_finished_run_is_not_trained_over(train, trained, folder):

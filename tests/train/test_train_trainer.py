@@ -28,7 +28,7 @@ def test_resumes_where_it_stopped(net, folder, genres, tmp_path):
     config = Config(net=net, epochs=3, batch=16, mixup=0.2, **options)
     network = build_network(net, len(genres)).eval()
     inputs = prepare_all(chunks, network.prepare, Crops(chunks, config), config.cache)
-    sets = [inputs.part(split, part) for part in ("train", "valid")]
+    sets = [inputs.part(split, "train", augmented=True), inputs.part(split, "valid")]
     device = torch.device("cpu")
 
     whole = Trainer(config, genres, device, {})

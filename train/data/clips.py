@@ -21,11 +21,12 @@ Waveform = NDArray[np.float32]  # mono at 22 050 Hz, (samples,)
 
 @dataclass(frozen=True)
 class Clip:
-    """A labelled recording."""
+    """A recording."""
 
     name: str
     """As splits write it: the file's name without the suffix, `blues.00000`; longer where two files share it."""
     genre: str
+    """Empty if it has no label."""
     path: Path
     folder: str = ""
     """The folder inside the genre's folder that holds it, of an artist or an album; empty if there is none."""
@@ -57,6 +58,18 @@ def scan(root: Path) -> tuple[list[Clip], list[Path]]:
         for name, path in zip(_names(music), music, strict=True)
     ]
     return clips, [root / path for path in sorted(set(files) - set(music))]
+
+
+def find_unlabelled(root: Path) -> list[Clip]:
+    """All audio files in a folder and below, as clips without a genre, sorted by path.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    files = [path for path in _files(root) if path.suffix.lower() in AUDIO_SUFFIXES]
+    if not files:
+        raise TrainingError(f"{root} holds no audio files; --unlabelled takes a folder of music without labels.")
+    return [Clip(str(path.relative_to(root)), "", path) for path in files]
 
 
 def _files(root: Path) -> list[Path]:

@@ -28,14 +28,19 @@ class Inputs:
     crops: Crops | None = None
     """The source of augmented copies if they are made anew for every batch."""
     prepare: Prepare | None = None
+    soft_target: Tensor | None = None
+    """Targets that are no labels, float32 (chunks, labels); None for the labels."""
 
-    def part(self, split: Split, part: str) -> "Inputs":
-        """The inputs of one part of the split; only the part that trains has augmented copies."""
-        mask = split.mask(self.chunks, part)
+    def part(self, split: Split, part: str, *, augmented: bool = False) -> "Inputs":
+        """The inputs of one part of the split; augmented copies are for training alone."""
+        return self.subset(split.mask(self.chunks, part), augmented=augmented)
+
+    def subset(self, mask: Tensor, *, augmented: bool = False) -> "Inputs":
+        """The inputs where the mask, bool (chunks,), is true."""
         chunks = self.chunks.subset(mask)
         crops = replace(self.crops, chunks=chunks) if self.crops else None
-        augmented = [copy[mask] for copy in self.augmented] if part == "train" else []
-        return replace(self, chunks=chunks, prepared=self.prepared[mask], augmented=augmented, crops=crops)
+        copies = [copy[mask] for copy in self.augmented] if augmented else []
+        return replace(self, chunks=chunks, prepared=self.prepared[mask], augmented=copies, crops=crops)
 
     @torch.no_grad()
     def sample_batch(self, indices: Tensor, serial: int) -> Tensor:

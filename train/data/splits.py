@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.chunks import Chunks
+from train.data.chunks import UNLABELLED, Chunks
 from train.errors import TrainingError
 
 Part = Literal["train", "valid", "test"]
@@ -45,19 +45,20 @@ class Split:
         return {clip for (clip, _), each in self.parts.items() if each == part}
 
     def mask(self, chunks: Chunks, part: str) -> Tensor:
-        """Which chunks belong to a part, bool (chunks,); valid and test hold scored chunks only."""
+        """Which labelled chunks belong to a part, bool (chunks,); valid and test hold scored chunks only."""
         names = [chunks.clips[clip].name for clip in chunks.clip.tolist()]
         keys = zip(names, chunks.number.tolist(), strict=True)
         belongs = torch.tensor([self.part(*key) == part for key in keys], dtype=torch.bool)
+        belongs &= chunks.target != UNLABELLED
         return belongs if part == "train" else belongs & chunks.scored
 
     def of(self, clips: Container[str]) -> "Split":
         """The split reduced to these clips."""
         return Split({key: part for key, part in self.parts.items() if key[0] in clips})
 
-    def without_validation(self) -> "Split":
-        """The split with its validation clips moved to train."""
-        return Split({key: "train" if part == "valid" else part for key, part in self.parts.items()})
+    def moved_to_train(self, *moved: Part) -> "Split":
+        """The split with the clips of these parts moved to train."""
+        return Split({key: "train" if part in moved else part for key, part in self.parts.items()})
 
     @property
     def whole(self) -> bool:
