@@ -65,6 +65,7 @@ def run(
     found, others = scan(data)
     report_skipped(others)
     split = choose_split(found, split)
+    output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, better to say so before minutes of decoding
     clips, waveforms, splits = decode_and_split(found, split)
     labels = sorted({clip.genre for clip in clips})
     more = decode_unlabelled(unlabelled, waveforms)

@@ -1,6 +1,11 @@
 """Files that are made to cost a decoder memory or time, small themselves."""
 
+import io
 import struct
+from fractions import Fraction
+
+import av
+import numpy as np
 
 from tests.support.audio import encode, tone
 
@@ -46,3 +51,21 @@ def id3_frames(count):
     frames = b"TXXX\0\0\0\2\0\0\0\0" * count
     size = bytes(len(frames) >> shift & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\4\0\0" + size + frames + encode(tone(6), container="MP3")
+
+
+def tiny_blocks(count):
+    """A Matroska file of so many blocks of one sample."""
+    content = io.BytesIO()
+    with av.open(content, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=8_000)
+        stream.layout = "mono"
+        for number in range(count):
+            packet = av.Packet(bytes(2))
+            packet.stream, packet.pts, packet.time_base = stream, number, Fraction(1, 8_000)
+            container.mux(packet)
+    return content.getvalue()
+
+
+def highest_rate(seconds):
+    """A FLAC of silence in 8 channels at the highest rate that the format has: small, and slow to decode."""
+    return encode(np.zeros((655_350 * seconds, 8), np.int16), rate=655_350, container="FLAC", subtype="PCM_16")

@@ -1,7 +1,9 @@
 """Three genres of synthetic clips, as folders, and a table that splits them."""
 
+import io
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 
 import numpy as np
@@ -10,6 +12,8 @@ import soundfile
 
 from export.signals import chord, clicks
 from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
+from train.__main__ import main as train_main
+from train.evaluate import main as evaluate_main
 
 GENRES = ("beeps", "chords", "hiss")
 
@@ -50,26 +54,39 @@ def folder(tmp_path_factory):
     return root
 
 
-def run_module(name, *arguments):
+def run_process(name, *arguments):
+    """Run `python -m name` and return the completed process."""
     command = [sys.executable, "-m", name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def run_here(main, *arguments):
+    """Run an entry point as `run_process` would, without the seconds that imports take in each new process."""
+    words = [str(word) for word in arguments]
+    with redirect_stdout(io.StringIO()) as stdout, redirect_stderr(io.StringIO()) as stderr:
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code
+    return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
+
+
 @pytest.fixture(scope="session")
 def train():
-    """Runs `python -m train` with arguments and returns the completed process."""
-    return partial(run_module, "train")
+    """Runs what `python -m train` runs, with arguments, and returns what a completed process would be."""
+    return partial(run_here, train_main)
 
 
 @pytest.fixture(scope="session")
 def evaluate():
-    """Runs `python -m train.evaluate` with arguments and returns the completed process."""
-    return partial(run_module, "train.evaluate")
+    """The same for `python -m train.evaluate`."""
+    return partial(run_here, evaluate_main)
 
 
 @pytest.fixture(scope="session")
-def trained(train, folder, tmp_path_factory):
+def trained(folder, tmp_path_factory):
     """The output of a run of six epochs, and its completed process."""
     output = tmp_path_factory.mktemp("run")
     recipe = ("--epochs", 6, "--batch", 8, "--recalibrate")  # few steps: the running statistics would lag behind
-    return output, train("--data", folder, "--split", folder / "split.csv", "--output", output, *recipe)
+    words = ("--data", folder, "--split", folder / "split.csv", "--output", output)
+    return output, run_process("train", *words, *recipe)

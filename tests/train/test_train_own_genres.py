@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from genre_classifier.audio import SAMPLE_RATE
-from tests.train.conftest import waveform
+from tests.train.conftest import run_process, waveform
 from train.data.splits import read_split
 from train.network.checkpoint import load_checkpoint
 
@@ -38,8 +38,8 @@ def music(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ended(train, music):
-    return train("--net", "transfer", "--data", music, "--output", music.parent / "run")
+def ended(music):
+    return run_process("train", "--net", "transfer", "--data", music, "--output", music.parent / "run")
 
 
 def test_it_trains_and_says_what_it_left_out(ended, music):
