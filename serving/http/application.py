@@ -99,6 +99,7 @@ class Application:
 
 def _routes(pipeline: Pipeline) -> Starlette:
     """The ASGI application of all addresses that are not BentoML's."""
+    descriptions: dict[str, Response] = {}  # by the model's version; to make one takes milliseconds
 
     async def model(_: Request) -> Response:
         info = await pipeline.model.info()
@@ -116,7 +117,10 @@ def _routes(pipeline: Pipeline) -> Starlette:
         return PlainTextResponse("\n")
 
     async def docs(_: Request) -> Response:
-        return JSONResponse(describe(await pipeline.model.info()))
+        info = await pipeline.model.info()
+        if info.version not in descriptions:
+            descriptions[info.version] = JSONResponse(describe(info))
+        return descriptions[info.version]
 
     async def classify(request: Request) -> Response:
         return await _answer(request, pipeline, pipeline.classify)
@@ -235,9 +239,10 @@ def _refuse(_: Request, error: Exception) -> Response:
 
 def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    method = request.method if request.method in METHODS else "such"  # a stranger's may be of any length
     message = {
         HTTPStatus.NOT_FOUND: "There is nothing at this address: the page is at /, and files are sent to /classify.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"This address does not take {request.method} requests.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"This address does not take {method} requests.",
     }.get(HTTPStatus(error.status_code), f"{error.detail}.")
     return JSONResponse({"error": message}, error.status_code, error.headers)
 

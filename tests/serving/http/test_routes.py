@@ -75,6 +75,20 @@ def song(name="song.wav", content=SONG):
     return ("audio", (name, content))
 
 
+def test_a_method_of_any_length_is_told_in_few_words(web, caplog):
+    answer = web.request("M" * 60_000, "/model")
+    assert answer.status_code == 405
+    assert answer.json() == {"error": "This address does not take such requests."}
+    assert web.put("/model").json() == {"error": "This address does not take PUT requests."}
+    assert all(len(record.getMessage()) < 500 for record in caplog.records)
+
+
+def test_the_description_is_made_once(web, monkeypatch):
+    first = web.get("/docs.json")
+    monkeypatch.setattr("serving.http.application.describe", None)
+    assert web.get("/docs.json").content == first.content
+
+
 def refused(response, status):
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
