@@ -58,7 +58,7 @@ class Classifier:
         """Load a model.
 
         Args:
-            model: "genre", the one that ships; "cnn", where its file lies beside; or the path of an ONNX file.
+            model: "genre" or "cnn", which ship, or the path of an ONNX file.
             provider: "auto" takes CUDA where it works, else the CPU; "cuda" and "cpu" insist.
             threads: CPU threads of one run; 0 gives each run one thread and runs as many at a time as there are cores.
             batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
