@@ -52,6 +52,7 @@ def test_chunks_are_alike_in_every_run_and_no_two_the_same():
     assert not any((some[0] == other).all() for other in some[1:])
 
 
+@pytest.mark.slow
 def test_the_graph_is_timed_beside_librosa(tmp_path):
     output = tmp_path / "graph.json"
     other = shutil.copy(ROOT / "artifacts" / "genre.onnx", tmp_path / "other.onnx")

@@ -69,6 +69,7 @@ def test_exactness_is_measured_on_real_music(tmp_path):
     assert all(0 < each["largest"] < 0.01 for each in result["difference"].values())
 
 
+@pytest.mark.slow
 def test_throughput_memory_and_the_cost_of_length_are_measured(run):
     result, printed = run("throughput", "--files", "4", "--hour", "60", "--rounds", "1")
     assert len(result["files_a_second"]) in {4, 8}  # formats, on one core and on all
