@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from train.data.chunks import UNLABELLED, Chunks
 from train.data.clips import Clip, Waveform, decode_clips, find_unlabelled
 from train.data.fingerprints import find_duplicates
-from train.data.inputs import Inputs, Prepare, prepare_all
+from train.data.inputs import Inputs, prepare_all
 from train.data.splits import Split
 from train.network.table import NETWORKS, build_network
 
@@ -28,8 +28,7 @@ class Teacher:
         """Prepare all chunks, those without a label too, for the network of that name."""
         self.name = name
         self.network = build_network(name, len(chunks.labels)).to(device).eval()
-        prepare: Prepare = lambda waveform: self.network.prepare(waveform.to(device))  # noqa: E731
-        self.prepared = prepare_all(chunks, prepare).prepared
+        self.prepared = prepare_all(chunks, lambda waveform: self.network.prepare(waveform.to(device))).prepared
         self.network.cpu()
 
     def teach(self, inputs: Inputs, split: Split) -> Inputs:
@@ -42,14 +41,14 @@ class Teacher:
         fit(self.network, self.prepared[trains], inputs.chunks.target[trains], labels)
         unlabelled = inputs.chunks.target == UNLABELLED
         taught = inputs.subset(trains | unlabelled, augmented=True)
-        with torch.inference_mode():
+        with torch.no_grad():
             probabilities: Tensor = self.network.classify(self.prepared[trains | unlabelled])[0].exp()
         known = (taught.chunks.target != UNLABELLED)[:, None]
         target = torch.where(known[:, 0], taught.chunks.target, probabilities.argmax(dim=1))
         share = LABEL_SHARE * known
         soft = share * one_hot(target, len(labels)) + (1 - share) * probabilities
         # The teacher's genre balances the chunks that have no other.
-        return replace(taught, chunks=taught.chunks.relabelled(target), soft_target=soft.clone())
+        return replace(taught, chunks=taught.chunks.relabelled(target), soft_target=soft)
 
 
 class Decoded(NamedTuple):
