@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from genre_classifier.models import DEFAULT_MODEL
 from genre_classifier.session import DEFAULT_GPU_MEMORY_MB
 
+SECRET = {"GENRE_API_KEYS"}  # not to be shown
 S = TypeVar("S", bound="Settings")
 
 
@@ -41,4 +42,5 @@ def read_settings(kind: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = "GENRE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SystemExit(f"{name}={first['input']!r} is not valid: {first['msg']}.") from None
+        value = "" if name in SECRET else f"={first['input']!r}"
+        raise SystemExit(f"{name}{value} is not valid: {first['msg']}.") from None

@@ -4,32 +4,91 @@ None of these has a public setting in BentoML 1.4. BentoML is pinned exactly, an
 checks that each target still has the form that is expected here.
 """
 
+import errno
+import os
 import signal
+import socket
 import sys
+import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 
+import _bentoml_impl.server
 import psutil
 import uvicorn
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.marshal.dispatcher import Optimizer
 from bentoml._internal.utils.circus import Arbiter as BentoArbiter
 from circus.arbiter import Arbiter
 from circus.exc import ConflictError
 from circus.sighandler import SysHandler
 from circus.watcher import Watcher
+from tornado.ioloop import IOLoop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CHECK_SECONDS = 1.0  # between two looks at the workers
 KEEP_ALIVE_SECONDS = 75  # longer than the pools of common clients keep a connection that they do not use
 KEEP_ALIVE_FLAG = "--timeout-keep-alive"
 WORKER_MODULE = "_bentoml_impl.worker.service"  # what BentoML runs in each worker
 POLL_SECONDS = 0.1
+PARENT_SECONDS = 0.5  # between two looks at whether the arbiter lives
+ARBITER = "GENRE_ARBITER"  # the variable by which the workers know its process id
+# BentoML's sockets in the folder of temporary files, and the longest path that it takes for one.
+SOCKET = "/bentoml-uds-12345678/140000000000000.sock"
+LONGEST_SOCKET = 102
 
 
 # In the arbiter, the process that starts the workers.
+
+
+def serve_in(make_folder: Callable[[], AbstractContextManager[Path]]) -> None:
+    """Make `bentoml serve` keep its sockets and its metrics in a folder that `make_folder` gives it.
+
+    BentoML takes commands on a TCP port of loopback, from any user of the machine, and keeps the metrics of all
+    services of one home in one folder, which each of them empties when it starts. Where it cannot start, it shows a
+    traceback.
+    """
+    serve = _bentoml_impl.server.serve_http
+
+    def serve_http(*args: Any, **kwargs: Any) -> Any:
+        try:
+            _check_address(**kwargs)
+            with make_folder() as folder:
+                if len(str(folder) + SOCKET) > LONGEST_SOCKET:
+                    raise SystemExit(
+                        f"The folder for temporary files has too long a name for a socket: {folder.parent}."
+                    )
+                BentoMLContainer.prometheus_multiproc_dir.set(str(folder / "metrics"))
+                tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # BentoML leaves folders there in each process
+                _override_arguments(
+                    Arbiter, endpoint=f"ipc://{folder}/control", pubsub_endpoint=f"ipc://{folder}/events"
+                )
+                os.environ[ARBITER] = str(os.getpid())
+                return serve(*args, **kwargs)
+        except OSError as error:
+            raise SystemExit(_why_not(error, **kwargs)) from None
+
+    _bentoml_impl.server.serve_http = serve_http
+
+
+def _check_address(*, host: str | None = None, port: int | None = None, **_: Any) -> None:
+    """Raise the OSError that listening there would; the arbiter would also log it, twice."""
+    if host and port:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+
+
+def _why_not(error: OSError, *, host: str = "", port: int = 0, **_: Any) -> str:
+    """Say in a sentence why the service cannot start."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken: end what listens there, or choose another with --port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"This machine has no address {host}: choose another with --host."
+    return f"The service cannot start: {error}."
 
 
 def respawn_workers() -> None:
@@ -69,6 +128,14 @@ def keep_sockets_until_stopped() -> None:
     BentoArbiter.stop = Arbiter.stop  # type: ignore[method-assign]
 
 
+def use_monotonic_time() -> None:
+    """Make the arbiter look at its workers every second, whatever is done to the clock.
+
+    Tornado plans by the time of day: set back by a minute, the clock stops all looks for as long.
+    """
+    IOLoop.time = lambda _: monotonic()  # type: ignore[method-assign, assignment]
+
+
 def ignore_hangup() -> None:
     """Make the arbiter ignore SIGHUP.
 
@@ -99,6 +166,31 @@ def extend_keep_alive() -> None:
     """
     if not any(argument.startswith(KEEP_ALIVE_FLAG) for argument in sys.argv):
         _override_arguments(uvicorn.Config, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+
+
+def end_with_arbiter() -> None:
+    """Make this worker end within a second of the arbiter, which has no time to tell it when it is killed.
+
+    A worker that goes on alone holds the port, and the next service cannot start.
+    """
+    arbiter = os.environ.get(ARBITER)
+    if arbiter is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(arbiter):
+            sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def limit_connections(limit: Callable[[type], type]) -> None:
+    """Make this worker's HTTP server limit its connections, as `limit` does to the kind that it is given.
+
+    By the parser that is written in C: the one in Python takes 14 us for a chunk of a body, which may be one byte.
+    """
+    _override_arguments(uvicorn.Config, http=limit(HttpToolsProtocol))
 
 
 def before_stop(act: Callable[[], object]) -> None:

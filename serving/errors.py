@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Kind = Literal["busy", "late", "restarting", "stopping", "slow_upload"]
+Kind = Literal["busy", "late", "restarting", "stopping", "slow_upload", "full"]
 
 
 class ServiceError(Exception):
@@ -14,6 +14,7 @@ class ServiceError(Exception):
         restarting: the model's process is being replaced.
         stopping: the service is being stopped.
         slow_upload: the client took too long to send.
+        full: the disk has no room for what was sent.
     """
 
     def __init__(self, message: str, kind: Kind, retry_after: int = 1) -> None:

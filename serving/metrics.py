@@ -5,15 +5,19 @@ Made when first used: BentoML sets up its multi-process files after a service's 
 
 import os
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import psutil
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import mark_process_dead
 
 from genre_classifier.session import ModelInfo
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that names the folder of all processes' metrics
+# A file of each process for each, in bytes; what needs more grows.
+FILES = {"counter": 2**13, "gauge_all": 2**13, "gauge_livemax": 2**13, "gauge_livesum": 2**13, "histogram": 2**16}
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 
 
@@ -63,9 +67,37 @@ def queue_seconds() -> Histogram:
     return Histogram("genre_queue_seconds", "Seconds one file waited, for its turn or the session.", buckets=SECONDS)
 
 
+def make_files() -> None:
+    """Make the files of this process's metrics with room for what they will hold, before the first of them is written.
+
+    They are mapped into memory: on a full disk, or in a folder that somebody removed, a write would end the process or
+    its answer. Where they cannot be made, this process keeps its metrics to itself.
+    """
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return
+    sizes = {Path(folder) / f"{kind}_{os.getpid()}.db": size for kind, size in FILES.items()}
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, size in sizes.items():
+            with path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        for path in sizes:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        values.ValueClass = values.MutexValue
+
+
+def have_files() -> bool:
+    """Whether the folder of all processes' metrics is there."""
+    folder = os.environ.get(FOLDER)
+    return folder is None or Path(folder).is_dir()
+
+
 def forget_dead_processes() -> None:
     """Remove the gauges of processes that were killed, whose last values would otherwise stay for ever."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get(FOLDER)
     for path in Path(folder).glob("gauge_live*.db") if folder else ():
         if (pid := re.search(r"_(\d+)\.db$", path.name)) and not psutil.pid_exists(int(pid[1])):
             mark_process_dead(int(pid[1]))

@@ -1,8 +1,9 @@
 """The front's way to the model service: chunks out over a local socket, outputs back."""
 
+from hashlib import sha256
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 import bentoml
@@ -13,17 +14,28 @@ from genre_classifier.outputs import FloatArray, Outputs
 from genre_classifier.session import ModelInfo
 from serving.errors import ServiceError
 
+REPLACED = "The model was replaced meanwhile: send the file again."
 READY_SECONDS = 5
 LOST_SECONDS = 10  # how long the model's process may be gone before the service counts as dead
 # How BentoML says that a call waited or ran too long.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 
+class Answer(NamedTuple):
+    """What came of some chunks."""
+
+    outputs: Outputs
+    seconds: float
+    """In the session."""
+    info: ModelInfo
+    """Of the graph that ran: another than before, where the model's file was replaced and its process started anew."""
+
+
 class ModelClient(Protocol):
     """The model service as the front sees it."""
 
-    async def info(self) -> ModelInfo:
-        """What the graph says about itself."""
+    async def info(self, *, fresh: bool = False) -> ModelInfo:
+        """What the graph says about itself; `fresh` asks it, and takes nothing from memory."""
 
     async def is_ready(self) -> bool:
         """Whether it can be asked."""
@@ -31,26 +43,40 @@ class ModelClient(Protocol):
     async def is_alive(self) -> bool:
         """Whether it is ready, or has not been for a short time only."""
 
-    async def run(self, chunks: FloatArray) -> tuple[Outputs, float]:
-        """Run the graph on chunks (batch, 66150): the outputs, and the seconds in the session.
+    async def run(self, chunks: FloatArray) -> Answer:
+        """Run the graph on chunks (batch, 66150).
 
         Raises:
             ServiceError: busy or restarting.
         """
 
 
-def pack_result(outputs: Outputs, seconds: float) -> FloatArray:
-    """Put a run's outputs and its seconds side by side, float32 (batch, columns): a batchable API returns one array."""
+def stamp(info: ModelInfo) -> int:
+    """Tell models apart by a number that a float32 holds exactly."""
+    return int.from_bytes(sha256(info.model_dump_json().encode()).digest()[:3], "big")
+
+
+def pack_result(outputs: Outputs, seconds: float, model: int) -> FloatArray:
+    """Put a run's outputs, its seconds and the model's stamp side by side: a batchable API returns one array.
+
+    Returns:
+        float32 (batch, columns).
+    """
     packed = outputs.pack()
-    return np.concatenate([packed, np.full((len(packed), 1), seconds, np.float32)], axis=1)
+    return np.concatenate([packed, np.tile(np.array([seconds, model], np.float32), (len(packed), 1))], axis=1)
 
 
-def unpack_result(packed: FloatArray, info: ModelInfo) -> tuple[Outputs, float]:
+def stamp_of(packed: FloatArray) -> int:
+    """Read the stamp of the model that gave a packed result."""
+    return int(packed[0, -1])
+
+
+def unpack_result(packed: FloatArray, info: ModelInfo) -> Answer:
     """Undo `pack_result`, also for rows that came from several runs."""
     outputs = Outputs.unpack(
-        packed[:, :-1], labels=len(info.labels), tags=len(info.tags), familiarity=info.recognised_above is not None
+        packed[:, :-2], labels=len(info.labels), tags=len(info.tags), familiarity=info.recognised_above is not None
     )
-    return outputs, float(np.unique(packed[:, -1]).sum())
+    return Answer(outputs, float(np.unique(packed[:, -2]).sum()), info)
 
 
 class RemoteModel:
@@ -61,18 +87,22 @@ class RemoteModel:
         self._info: ModelInfo | None = None
         self._lost_since: float | None = None
 
-    async def info(self) -> ModelInfo:
-        """What the graph says about itself; asked once, and again after a failure, when the provider may differ."""
-        if self._info is None:
+    async def info(self, *, fresh: bool = False) -> ModelInfo:
+        """What the graph says about itself; asked once, and again where another may run or `fresh` is wanted."""
+        if self._info is None or fresh:
             self._info = ModelInfo.model_validate(await self._call("info"))
         return self._info
 
-    async def run(self, chunks: FloatArray) -> tuple[Outputs, float]:
+    async def run(self, chunks: FloatArray) -> Answer:
         """Run the graph on chunks (batch, 66150), all in one call; raises as ModelClient.run does."""
-        info = await self.info()
         packed: FloatArray = await self._call("run", chunks)
         if not np.isfinite(packed).all():
             raise FloatingPointError("The graph gave a value that is not finite.")
+        info = await self.info()
+        if stamp_of(packed) != stamp(info):
+            info = await self.info(fresh=True)
+            if stamp_of(packed) != stamp(info):  # replaced once more
+                raise ServiceError(REPLACED, "restarting")
         return unpack_result(packed, info)
 
     async def is_ready(self) -> bool:
@@ -98,7 +128,6 @@ class RemoteModel:
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
                 # The model's process died, or closed a connection just as it was reused. Retrying is safe. Retry once
                 # only: the clip itself may crash the worker.
-                self._info = None
                 return await self._try(name, *args)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ServiceError("The model is being restarted: try again in a moment.", "restarting") from error

@@ -19,11 +19,12 @@ from genre_classifier.classifier import cores
 from genre_classifier.clip import Clip
 from genre_classifier.models import SAMPLE_CLIP
 from genre_classifier.outputs import FloatArray, Outputs
+from genre_classifier.session import ModelInfo
 from genre_classifier.verdict import ClassifyOptions, Embedding, Verdict, decide, embed
 from serving.admission import Admission, Work
 from serving.errors import ServiceError
 from serving.metrics import decode_seconds, queue_seconds
-from serving.model_client import ModelClient
+from serving.model_client import REPLACED, Answer, ModelClient
 from serving.settings import ServiceSettings
 from serving.weighted_semaphore import WeightedSemaphore
 
@@ -99,15 +100,20 @@ class Pipeline:
             AudioError: the file cannot be classified.
             ServiceError: the model cannot answer.
         """
-        clip, outputs = await self._analyse(source, figures, work)
-        return decide(clip, outputs, await self.model.info(), options)
+        clip, outputs, info = await self._analyse(source, figures, work)
+        try:
+            return decide(clip, outputs, info, options)
+        except ValueError as error:  # the options fitted the model that was there before
+            raise ServiceError(REPLACED, "restarting") from error
 
     async def embed(self, source: Path | BinaryIO, figures: Figures, work: Work | None = None) -> Embedding:
         """Embed one file; takes and raises what `classify` does."""
-        clip, outputs = await self._analyse(source, figures, work)
-        return embed(clip, outputs, await self.model.info())
+        clip, outputs, info = await self._analyse(source, figures, work)
+        return embed(clip, outputs, info)
 
-    async def _analyse(self, source: Path | BinaryIO, figures: Figures, work: Work | None) -> tuple[Clip, Outputs]:
+    async def _analyse(
+        self, source: Path | BinaryIO, figures: Figures, work: Work | None
+    ) -> tuple[Clip, Outputs, ModelInfo]:
         work = work or Work(self.settings.max_seconds)
         clip = Clip()
         size = CHUNKS_PER_CALL if self.admission.is_busy else CHUNKS_PER_CALL_ALONE
@@ -116,20 +122,20 @@ class Pipeline:
         chunks = self._read(clip, source, work, abandoned)
         try:
             async with self._chunks_in_memory.acquire(CALLS_IN_MEMORY * size):
-                outputs = await self._ask(chunks, size, work, figures, abandoned)
+                outputs, info = await self._ask(chunks, size, work, figures, abandoned)
         finally:
             work.seconds = 0.0
             chunks.close()
         figures.audio_seconds += clip.duration
         figures.chunks += sum(clip.audible)
-        return clip, outputs
+        return clip, outputs, info
 
     async def _ask(
         self, chunks: Iterator[FloatArray], size: int, work: Work, figures: Figures, abandoned: Event
-    ) -> Outputs:
+    ) -> tuple[Outputs, ModelInfo]:
         """Run the graph on some chunks while the next are decoded."""
-        answers: list[tuple[Outputs, float, float]] = []
-        asked: asyncio.Task[tuple[Outputs, float, float]] | None = None
+        answers: list[tuple[Answer, float]] = []
+        asked: asyncio.Task[tuple[Answer, float]] | None = None
         decoding = queueing = 0.0
         decoder = AsyncExitStack()
         try:
@@ -153,25 +159,27 @@ class Pipeline:
             if asked:
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
-        outputs, runs, waits = zip(*answers, strict=True)
-        queueing += sum(waits)
+        queueing += sum(waited for _, waited in answers)
         decode_seconds().observe(decoding)
         queue_seconds().observe(queueing)
         figures.decode_ms += decoding * 1000
-        figures.session_ms += sum(runs) * 1000
+        figures.session_ms += sum(answer.seconds for answer, _ in answers) * 1000
         figures.queue_ms += queueing * 1000
-        return Outputs.join(outputs)
+        info = answers[0][0].info
+        if any(answer.info != info for answer, _ in answers):
+            raise ServiceError(REPLACED, "restarting")
+        return Outputs.join([answer.outputs for answer, _ in answers]), info
 
-    async def _run(self, chunks: FloatArray, work: Work) -> tuple[Outputs, float, float]:
-        """The outputs of some chunks, the seconds in the session, and the seconds before and after it."""
+    async def _run(self, chunks: FloatArray, work: Work) -> tuple[Answer, float]:
+        """The answer for some chunks, and the seconds before and after the session."""
         begin = perf_counter()
         async with self._chunks_in_flight.acquire(len(chunks)):
             taken = perf_counter()
-            outputs, seconds = await self.model.run(chunks)
+            answer = await self.model.run(chunks)
             end = perf_counter()
             self.admission.learn(CHUNK_SECONDS * len(chunks), taken, end)
         work.seconds = max(0.0, work.seconds - CHUNK_SECONDS * len(chunks))
-        return outputs, seconds, end - begin - seconds
+        return answer, end - begin - answer.seconds
 
     async def _decode(
         self, chunks: Iterator[FloatArray], size: int, abandoned: Event

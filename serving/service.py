@@ -28,15 +28,18 @@ from genre_classifier.verdict import Aggregate, ClassifyOptions
 from serving import bentoml_patches
 from serving.admission import STOPPING_GRACE_SECONDS
 from serving.http.application import Application
-from serving.metrics import forget_dead_processes, report_model, session_rows, session_seconds
-from serving.model_client import RemoteModel, pack_result
+from serving.http.connections import Connections, limited
+from serving.metrics import forget_dead_processes, make_files, report_model, session_rows, session_seconds
+from serving.model_client import RemoteModel, pack_result, stamp
 from serving.pipeline import Figures, Pipeline
+from serving.run_folder import own_folder
 from serving.settings import ServiceSettings
 from serving.warmup import open_checked_session
 
 logger = logging.getLogger("bentoml.genre")
 settings = read_settings(ServiceSettings)
 pipeline = Pipeline(RemoteModel(), settings)
+bentoml_patches.serve_in(own_folder)
 
 NO_ACCESS_LOG: Any = {"access": {"enabled": False}}  # http/access_log.py writes one line a request
 # By default glibc gives freed memory back, and each page must be mapped and cleared anew: 2 of the 60 ms of a clip of
@@ -57,7 +60,9 @@ class ModelService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """Make the application of a worker."""
+        bentoml_patches.end_with_arbiter()
         bentoml_patches.disable_batch_delay()
+        make_files()
         return super().to_asgi(is_main)
 
 
@@ -78,6 +83,7 @@ class GenreModel:
     def __init__(self) -> None:
         """Load the graph and run it once: until this is done, /readyz says no."""
         self._session = open_checked_session(settings, settings.provider)
+        self._stamp = stamp(self._session.info)
         forget_dead_processes()
         report_model(self._session.info)
         logger.info("Model %s on %s.", self._session.info.version, self._session.info.provider)
@@ -116,14 +122,14 @@ class GenreModel:
             chunks: float32 (batch, 66150).
 
         Returns:
-            The outputs and the seconds in the session side by side, as `pack_result` has them.
+            The outputs, the seconds in the session and the model's stamp side by side, as `pack_result` has them.
         """
         begin = perf_counter()
         outputs = self._session.run(chunks)
         seconds = perf_counter() - begin
         session_rows().observe(len(chunks))
         session_seconds().observe(seconds)
-        return pack_result(outputs, seconds)
+        return pack_result(outputs, seconds, self._stamp)
 
     @bentoml.api
     def info(self) -> dict[str, Any]:
@@ -141,7 +147,10 @@ class ClassifierService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """Make the application of a worker, which is about to start its server."""
+        bentoml_patches.end_with_arbiter()
         bentoml_patches.extend_keep_alive()
+        bentoml_patches.limit_connections(partial(limited, connections=Connections(settings.max_connections)))
+        make_files()
         return Application(pipeline, super().to_asgi(is_main))
 
 
@@ -164,6 +173,7 @@ class GenreClassifier:
         """Set up the arbiter, before it starts the workers."""
         bentoml_patches.respawn_workers()
         bentoml_patches.keep_sockets_until_stopped()
+        bentoml_patches.use_monotonic_time()
         bentoml_patches.ignore_hangup()
 
     @bentoml.on_startup

@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from genre_classifier.batching import CPU_BATCH, GPU_BATCH
 from genre_classifier.session import has_nvidia_driver
@@ -32,3 +32,33 @@ class ServiceSettings(Settings):
     """Seconds to classify what was sent, waiting included; then the answer is 503."""
     max_wait: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds that a request may have to wait for those before it; a longer wait is refused at once."""
+    max_connections: int = Field(default=500, ge=1)
+    """Open connections of each front process; where more come, those that wait longest for a request go."""
+    allowed_hosts: str = ""
+    """Names, divided by commas, by which the service may be asked for on loopback beside localhost; * is any."""
+    api_keys: SecretStr = SecretStr("")
+    """Keys, divided by commas, one of which a client must send; without any, none is asked for."""
+
+    @property
+    def host_list(self) -> list[str]:
+        """The names one by one."""
+        return _split(self.allowed_hosts)
+
+    @property
+    def key_list(self) -> list[str]:
+        """The keys one by one."""
+        return _split(self.api_keys.get_secret_value())
+
+    @field_validator("api_keys")
+    @classmethod
+    def _has_a_key(cls, keys: SecretStr) -> SecretStr:
+        text = keys.get_secret_value()
+        if text and not _split(text):  # whoever writes this wants no open service
+            raise ValueError("holds no key")
+        if not text.isprintable() or not text.isascii():
+            raise ValueError("a key is of printable ASCII characters")
+        return keys
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

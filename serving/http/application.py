@@ -25,11 +25,12 @@ from genre_classifier import __version__
 from genre_classifier.verdict import ClassifyOptions
 from serving.admission import Work, estimate
 from serving.errors import ServiceError
+from serving.http.access import Access
 from serving.http.access_log import RequestLog, make_logger
-from serving.http.errors import CLIENT_CLOSED_REQUEST, EXPECTED_ERRORS, as_request_error
+from serving.http.errors import CLIENT_CLOSED_REQUEST, EXPECTED_ERRORS, RequestError, as_request_error
 from serving.http.openapi import describe
 from serving.http.uploads import MAX_FILES, read_upload
-from serving.metrics import http_request_seconds, http_requests
+from serving.metrics import have_files, http_request_seconds, http_requests
 from serving.pipeline import Figures, Pipeline
 
 logger = logging.getLogger("bentoml.genre")
@@ -55,6 +56,7 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",  # a new version's three files come together
 }
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
+NO_METRICS = RequestError(503, "The folder of the metrics is gone: they come back when the service is started again.")
 LIMITS_FOR_CLIENTS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
 
 T = TypeVar("T")
@@ -67,6 +69,8 @@ class Application:
     def __init__(self, pipeline: Pipeline, bentoml: ASGIApp) -> None:
         """`bentoml` is BentoML's application, which also runs the service's start and stop."""
         self._bentoml = bentoml
+        settings = pipeline.settings
+        self._access = Access(hosts=settings.host_list, keys=settings.key_list)
         self._routes = _routes(pipeline)
         self._log = make_logger()
 
@@ -75,9 +79,23 @@ class Application:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
-        if scope["type"] != "http" or scope["path"] in BENTOML_PATHS:
+        if scope["type"] != "http":  # its start and stop
             await self._bentoml(scope, receive, send)
             return
+        try:
+            self._access.check(scope)
+        except RequestError as error:
+            await self._answer(_refusal(error), scope, receive, send)
+            return
+        if scope["path"] not in BENTOML_PATHS:
+            await self._answer(self._routes, scope, receive, send)
+        elif scope["path"] == "/metrics" and not have_files():
+            await self._answer(_refusal(NO_METRICS), scope, receive, send)
+        else:
+            await self._bentoml(scope, receive, send)
+
+    async def _answer(self, answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, count it and log it."""
         path = scope["path"] if scope["path"] in OUR_PATHS else OTHER
         method = scope["method"] if scope["method"] in METHODS else OTHER
         log = RequestLog(method, path)
@@ -89,7 +107,7 @@ class Application:
             await send(message)
 
         try:
-            await self._routes(scope, receive, send_and_note)
+            await answer(scope, receive, send_and_note)
         finally:
             http_requests().labels(path, method, log.status).inc()
             http_request_seconds().labels(path).observe(log.seconds)
@@ -102,7 +120,7 @@ def _routes(pipeline: Pipeline) -> Starlette:
     descriptions: dict[str, Response] = {}  # by the model's version; to make one takes milliseconds
 
     async def model(_: Request) -> Response:
-        info = await pipeline.model.info()
+        info = await pipeline.model.info(fresh=True)
         limits = pipeline.settings.model_dump(include=LIMITS_FOR_CLIENTS) | {"max_files": MAX_FILES}
         return JSONResponse({"release": __version__, **info.model_dump(mode="json"), "limits": limits})
 
@@ -117,9 +135,9 @@ def _routes(pipeline: Pipeline) -> Starlette:
         return PlainTextResponse("\n")
 
     async def docs(_: Request) -> Response:
-        info = await pipeline.model.info()
+        info = await pipeline.model.info(fresh=True)
         if info.version not in descriptions:
-            descriptions[info.version] = JSONResponse(describe(info))
+            descriptions[info.version] = JSONResponse(describe(info, keys=bool(pipeline.settings.key_list)))
         return descriptions[info.version]
 
     async def classify(request: Request) -> Response:
@@ -233,8 +251,11 @@ async def _while_connected(request: Request, answer: Awaitable[T]) -> T:
 
 
 def _refuse(_: Request, error: Exception) -> Response:
-    refusal = as_request_error(error)
-    return JSONResponse({"error": str(refusal)}, refusal.status, refusal.headers)
+    return _refusal(as_request_error(error))
+
+
+def _refusal(error: RequestError) -> Response:
+    return JSONResponse({"error": str(error)}, error.status, error.headers)
 
 
 def _no_route(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ STATUS_OF_SERVICE_ERROR = {
     "late": HTTPStatus.SERVICE_UNAVAILABLE,
     "restarting": HTTPStatus.SERVICE_UNAVAILABLE,
     "stopping": HTTPStatus.SERVICE_UNAVAILABLE,
+    "full": HTTPStatus.SERVICE_UNAVAILABLE,
     "slow_upload": HTTPStatus.REQUEST_TIMEOUT,
 }
 

@@ -9,6 +9,7 @@ from genre_classifier.verdict import Aggregate, Embedding, Verdict
 
 ERRORS = {
     "400": "Not audio, no file, a URL or text instead of one, or a bad parameter.",
+    "401": "A key is needed, and there is none or a wrong one.",
     "408": "The upload took too long.",
     "413": "The request is too large, or the audio too long.",
     "422": "The audio is shorter than a chunk, or silent.",
@@ -17,8 +18,26 @@ ERRORS = {
 }
 
 
-def describe(info: ModelInfo) -> dict[str, Any]:
-    """Describe the service with this model, as OpenAPI 3.1."""
+UPLOAD_ERRORS = [status for status in ERRORS if status != "401"]
+SECURITY = {  # one of the two
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def describe(info: ModelInfo, *, keys: bool = False) -> dict[str, Any]:
+    """Describe the service with this model, as OpenAPI 3.1; `keys` is whether it asks for one."""
+    description = _describe(info)
+    if keys:
+        description["components"]["securitySchemes"] = SECURITY
+        for address in ("/classify", "/embed", "/model"):
+            for operation in description["paths"][address].values():
+                operation["security"] = [{name: []} for name in SECURITY]
+                operation["responses"] |= _errors("401")
+    return description
+
+
+def _describe(info: ModelInfo) -> dict[str, Any]:
     names, schemas = models_json_schema(
         [(model, "validation") for model in (Verdict, Embedding, ModelInfo)],
         ref_template="#/components/schemas/{model}",
@@ -123,7 +142,7 @@ def _posted(name: str, summary: str, answer: dict[str, Any], parameters: dict[st
             "required": True,
             "content": {"multipart/form-data": {"schema": body, "encoding": {"audio": {"contentType": "audio/*"}}}},
         },
-        "responses": {"200": _response("The answer.", "application/json", answers), **_errors(*ERRORS)},
+        "responses": {"200": _response("The answer.", "application/json", answers), **_errors(*UPLOAD_ERRORS)},
     }
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, BinaryIO
 
 from starlette.datastructures import FormData, UploadFile
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from genre_classifier.verdict import ClassifyOptions
 from serving.admission import Admission, ReceivedBytes
+from serving.errors import ServiceError
 from serving.http.errors import RequestError
 from serving.pipeline import MIB
 
@@ -52,7 +54,7 @@ async def read_upload(
 
     Raises:
         RequestError: 400 no file, a URL or text instead, or a bad parameter; 413 too large.
-        ServiceError: slow_upload, stopping or busy.
+        ServiceError: slow_upload, stopping, busy or full.
     """
     limit = max_mb * MIB + ENVELOPE_BYTES
     too_large = RequestError(413, f"The request is larger than {max_mb} MiB: send a shorter or a compressed file.")
@@ -73,6 +75,8 @@ async def read_upload(
                 form = await parser.parse()
         except MultiPartException as error:
             raise RequestError(400, f"The multipart body cannot be read: {error.message.rstrip('.')}.") from error
+        except OSError as error:  # large files go to temporary ones
+            raise ServiceError("There is no room for the file at the moment: try again later.", "full") from error
         except (LookupError, ValueError) as error:  # an unknown charset, or one that does not fit
             raise RequestError(400, "The multipart body cannot be read: its charset does not fit.") from error
         try:
@@ -101,7 +105,9 @@ def _files(form: FormData) -> list[BinaryIO]:
             raise RequestError(400, f"The field audio holds text or a URL, not a file: download it and {HOW_TO_SEND}.")
         if not upload.filename and not upload.size:  # what a browser sends for a form without a choice
             raise RequestError(400, f"No file was chosen: {HOW_TO_SEND}.")
-        files.append(upload.file)
+        in_memory = (upload.size or 0) <= MultiPartParser.spool_max_size
+        # By itself it would go to the disk when a decoder is handed its descriptor.
+        files.append(BytesIO(upload.file.read()) if in_memory else upload.file)
     return files
 
 

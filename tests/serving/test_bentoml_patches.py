@@ -12,15 +12,21 @@ import uvicorn
 from _bentoml_impl.server import serving as bentoml_serving
 from _bentoml_impl.worker import service as worker
 from _bentoml_sdk import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.marshal.dispatcher import CorkDispatcher, Optimizer
 from bentoml._internal.utils import circus as bentoml_circus
+from bentoml.serving import ensure_prometheus_dir
+from bentoml_cli import serve as bentoml_cli
 from circus.arbiter import Arbiter
 from circus.exc import ConflictError
 from circus.sighandler import SysHandler
 from circus.watcher import Watcher
 from packaging.requirements import Requirement
+from simple_di import Provide
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import bentoml_patches
+from serving.http.connections import LimitedConnection
 from tests.support import ROOT
 
 
@@ -58,6 +64,64 @@ def test_the_arbiter_cleans_up_by_its_exit_stack():
     assert "exit_stack.callback(shutil.rmtree" in inspect.getsource(bentoml_serving.serve_http), (
         "BentoML removes its sockets elsewhere: see keep_sockets_until_stopped"
     )
+
+
+def test_the_command_line_serves_by_a_function_that_it_looks_up_when_it_is_needed():
+    source = inspect.getsource(bentoml_cli)
+    assert "        from _bentoml_impl.server import serve_http\n" in source, "bentoml serve changed: see serve_in"
+    assert source.index("svc = load(") < source.index("from _bentoml_impl.server import serve_http"), "see serve_in"
+    names = parameters(bentoml_serving.serve_http)
+    assert {"host", "port"} <= set(names), "serve_http takes other arguments: see serve_in"
+
+
+def test_the_arbiter_s_sockets_are_arguments_and_bentoml_s_are_temporary_files():
+    assert {"endpoint", "pubsub_endpoint"} <= set(parameters(Arbiter.__init__)), "circus.Arbiter changed: see serve_in"
+    source = inspect.getsource(bentoml_serving)
+    assert 'tempfile.mkdtemp(prefix="bentoml-uds-")' in source, "BentoML's sockets lie elsewhere: see serve_in"
+    assert 'f"{id(service)}.sock"' in source, "BentoML's sockets are called otherwise: see serve_in"
+    assert bentoml_serving.MAX_AF_UNIX_PATH_LENGTH > bentoml_patches.LONGEST_SOCKET, "see serve_in"
+    assert 'env = {"PROMETHEUS_MULTIPROC_DIR": ensure_prometheus_dir()}' in source, (
+        "metrics lie elsewhere: see serve_in"
+    )
+    (folder,) = [each for each in parameters(ensure_prometheus_dir).values() if each.name == "directory"]
+    assert folder.default is Provide[BentoMLContainer.prometheus_multiproc_dir], "metrics lie elsewhere: see serve_in"
+
+
+CLOCK = """
+import time
+from tornado.ioloop import IOLoop, PeriodicCallback
+from serving.bentoml_patches import use_monotonic_time
+{patch}
+real, back, calls = time.time, 0, []
+time.time = lambda: real() - back
+def call():
+    global back
+    calls.append(1)
+    back = 45
+    if len(calls) == 3:
+        IOLoop.current().stop()
+PeriodicCallback(call, 20).start()
+IOLoop.current().call_later(2, IOLoop.current().stop)
+IOLoop.current().start()
+print(len(calls))
+"""
+
+
+@pytest.mark.parametrize(("patch", "calls"), [("", 1), ("use_monotonic_time()", 3)])
+def test_a_clock_that_is_set_back_does_not_stop_the_looks_at_workers(patch, calls):
+    """Without the patch it does; where that is mended, use_monotonic_time can go."""
+    command = [sys.executable, "-c", CLOCK.format(patch=patch)]
+    assert int(subprocess.check_output(command, cwd=ROOT, text=True)) == calls
+
+
+def test_a_connection_has_the_callbacks_that_are_limited():
+    for name, method in vars(LimitedConnection).items():
+        if inspect.isfunction(method) and name not in {"close", "_limit", "_stop"}:
+            assert hasattr(HttpToolsProtocol, name), f"uvicorn's protocol has no {name}: see limit_connections"
+    source = inspect.getsource(HttpToolsProtocol)
+    for name in ("self.connections", "self.pipeline", "self.transport", "self.loop", "self.on_response_complete"):
+        assert name in source, f"uvicorn's protocol has no {name}: see limit_connections"
+    assert "http" in parameters(uvicorn.Config), "uvicorn.Config changed: see limit_connections"
 
 
 def test_the_arbiter_still_reloads_on_sighup():

@@ -12,7 +12,7 @@ from genre_classifier.outputs import Outputs
 from genre_classifier.session import GenreSession
 from serving import model_client
 from serving.errors import ServiceError
-from serving.model_client import RemoteModel, pack_result, unpack_result
+from serving.model_client import RemoteModel, pack_result, stamp, unpack_result
 from tests.support.audio import tone
 from tests.support.stand_in import write_stand_in
 
@@ -41,7 +41,7 @@ class Service:
 
     async def run(self, chunks):
         self._fail("run")
-        return pack_result(self.session.run(chunks), 0.25)
+        return pack_result(self.session.run(chunks), 0.25, stamp(self.session.info))
 
     async def is_ready(self, _):
         return self.ready
@@ -57,7 +57,8 @@ def service(tmp_path, request, monkeypatch):
 
 
 def test_outputs_arrive_as_they_were(service):
-    outputs, seconds = asyncio.run(RemoteModel().run(CHUNKS))
+    outputs, seconds, info = asyncio.run(RemoteModel().run(CHUNKS))
+    assert info == service.session.info
     assert seconds == 0.25
     for name, expected in service.session.run(CHUNKS)._asdict().items():
         given = getattr(outputs, name)
@@ -68,10 +69,22 @@ def test_outputs_arrive_as_they_were(service):
 
 
 def test_the_seconds_of_several_runs_add_up(service):
-    packed = [pack_result(service.session.run(CHUNKS), seconds) for seconds in (0.25, 0.5)]
-    outputs, seconds = unpack_result(np.concatenate(packed), service.session.info)
+    packed = [pack_result(service.session.run(CHUNKS), seconds, 1) for seconds in (0.25, 0.5)]
+    outputs, seconds, _ = unpack_result(np.concatenate(packed), service.session.info)
     assert seconds == 0.75
     assert len(outputs.log_probs) == 4
+
+
+def test_an_answer_tells_of_the_model_that_made_it(service, tmp_path):
+    """Its file was replaced, and its process started anew, since it was asked last."""
+    client = RemoteModel()
+    asyncio.run(client.info())
+    other = write_stand_in(tmp_path / "other.onnx", labels=("loud", "soft", "slow"))
+    service.session = GenreSession(other, provider="cpu")
+    answer = asyncio.run(client.run(CHUNKS))
+    assert answer.info.labels == ("loud", "soft", "slow")
+    assert answer.outputs.log_probs.shape == (2, 3)
+    np.testing.assert_array_equal(answer.outputs.embedding, service.session.run(CHUNKS).embedding)
 
 
 @pytest.mark.parametrize("error", [aiohttp.ClientConnectionError(), aiohttp.ClientPayloadError()])

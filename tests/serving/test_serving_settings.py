@@ -32,3 +32,20 @@ def test_the_service_has_limits_that_the_library_has_not(monkeypatch):
 def test_a_variable_counts_for_both(monkeypatch):
     monkeypatch.setenv("GENRE_MAX_SECONDS", "30")
     assert read_settings(Settings).max_seconds == read_settings(ServiceSettings).max_seconds == 30
+
+
+@pytest.mark.parametrize("keys", [",", " ", "clé", "a\tb"])
+def test_a_key_that_cannot_be_is_not_shown(monkeypatch, keys):
+    monkeypatch.setenv("GENRE_API_KEYS", keys)
+    with pytest.raises(SystemExit, match=r"^GENRE_API_KEYS is not valid") as told:
+        read_settings(ServiceSettings)
+    assert repr(keys) not in str(told.value)
+
+
+def test_keys_and_hosts_are_lists(monkeypatch):
+    monkeypatch.setenv("GENRE_API_KEYS", "one, two,")
+    monkeypatch.setenv("GENRE_ALLOWED_HOSTS", "a.example,b.example")
+    settings = read_settings(ServiceSettings)
+    assert settings.key_list == ["one", "two"]
+    assert settings.host_list == ["a.example", "b.example"]
+    assert "one" not in repr(settings)

@@ -274,6 +274,33 @@ function stretches(segments) {
   return runs;
 }
 
+// ---- The key, where the operator asks for one: kept for this tab alone.
+
+let key = sessionStorage.getItem("key") ?? "";
+let keyComes = null; // a promise, while one is asked for
+
+const credentials = () => (key ? { Authorization: `Bearer ${key}` } : {});
+
+/** Ask for a key, once for all who were refused without one. */
+function askForKey() {
+  keyComes ??= new Promise((resolve) => {
+    byId("asked").textContent = key ? "The service does not take this key. Another one:" : "This service asks for a key:";
+    byId("access").hidden = false;
+    byId("key").focus();
+    byId("access").onsubmit = (event) => {
+      event.preventDefault();
+      key = byId("key").value;
+      sessionStorage.setItem("key", key);
+      byId("key").value = "";
+      byId("access").hidden = true;
+      byId("files").focus();
+      keyComes = null;
+      resolve();
+    };
+  });
+  return keyComes;
+}
+
 // ---- The queue.
 
 function enqueue(those) {
@@ -302,6 +329,12 @@ async function classify(track) {
     const { status, retryAfter, answer } = await send(track);
     if (track.state === "removed") return;
     if (status === 200 && answer?.segments) return track.finish(answer);
+    if (status === 401) {
+      track.show("waiting", answer?.error);
+      await askForKey();
+      if (track.state !== "waiting" || track.round !== round) return;
+      continue;
+    }
     if (!status && !(await readable(track.file))) return track.fail(UNREADABLE, 0);
     const kind = status ? "busy" : "lost";
     const seconds = status ? status === 503 && retryAfter : LOST_SECONDS;
@@ -323,6 +356,7 @@ function send(track) {
     const request = (track.request = new XMLHttpRequest());
     request.open("POST", "classify");
     request.responseType = "json";
+    for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => track.state === "sending" && track.uploaded(loaded / total);
     request.upload.onload = () => track.state === "sending" && track.uploaded(1);
     request.onloadend = () =>
@@ -652,8 +686,13 @@ byId("clear").onclick = () => {
 
 async function introduce() {
   try {
-    const response = await fetch("model");
+    const response = await fetch("model", { headers: credentials() });
     const model = await response.json();
+    if (response.status === 401) {
+      byId("model").textContent = model.error;
+      await askForKey();
+      return introduce();
+    }
     if (!response.ok) throw new Error(model.error);
     limits = model.limits;
     learn(model.labels);

@@ -62,7 +62,7 @@ def visit(chromium, server):
     complaints, foreign, contexts = [], [], []
 
     def told(message):
-        refused = message.location["url"].endswith("/classify")  # a browser reports every 4xx as an error
+        refused = message.location["url"].endswith(("/classify", "/model"))  # a browser reports every 4xx as an error
         if message.type in {"error", "warning"} and not refused:
             complaints.append(message.text)
 
@@ -559,3 +559,39 @@ def test_other_labels_than_ten(visit, server):
     colours = page.locator(".timeline span").evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
     assert len(set(colours)) == 23
     check_with_axe(page)
+
+
+def test_a_key_is_asked_for_and_kept_for_the_tab(visit, server):
+    """Another one is asked for where it is wrong."""
+    page = visit()
+    sent = []
+
+    def guard(route):
+        given = route.request.headers.get("authorization")
+        sent.append(given)
+        if given == "Bearer right":
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"error": "A key is needed."}, headers={"WWW-Authenticate": "Bearer"})
+
+    for address in ("**/model", "**/classify"):
+        page.route(address, guard)
+    page.reload()
+    key = page.get_by_label("This service asks for a key:")
+    expect(key).to_be_focused()
+    choose(page, file("song.wav", SONG))
+    expect(card(page, "song.wav").locator(".status")).to_have_text("A key is needed.")
+    key.fill("wrong")
+    key.press("Enter")
+    again = page.get_by_label("The service does not take this key. Another one:")
+    again.fill("right")
+    page.get_by_role("button", name="Use it").click()
+    ends(page, "1 of 1 file done")
+    expect(page.locator("#access")).to_be_hidden()
+    expect(page.locator("#model")).to_contain_text("Model")
+    page.reload()
+    expect(page.locator("#model")).to_contain_text("Model")
+    assert sent[0] is None
+    assert {"Bearer wrong", "Bearer right"} <= set(sent)
+    assert sent[-1] == "Bearer right"
+    assert page.evaluate("localStorage.length + document.cookie.length") == 0

@@ -1,7 +1,9 @@
 """The routes without a server: every refusal's status and sentence, and what an unexpected failure shows."""
 
 import asyncio
+import errno
 import importlib.metadata
+import io
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -10,6 +12,7 @@ from typing import get_args
 import httpx
 import numpy as np
 import pytest
+from starlette import formparsers
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
@@ -22,6 +25,7 @@ from serving.errors import ServiceError
 from serving.http.application import Application
 from serving.http.errors import as_request_error
 from serving.http.uploads import read_upload
+from serving.model_client import Answer
 from serving.pipeline import Pipeline
 from serving.settings import ServiceSettings
 from tests.support.audio import encode, tone
@@ -35,7 +39,7 @@ class LocalModel:
         self.failure = None
         self.calls = []
 
-    async def info(self):
+    async def info(self, *, fresh=False):  # noqa: ARG002
         return self.session.info
 
     async def is_ready(self):
@@ -48,7 +52,7 @@ class LocalModel:
         self.calls.append(len(chunks))
         if self.failure:
             raise self.failure
-        return self.session.run(chunks), 0.001
+        return Answer(self.session.run(chunks), 0.001, self.session.info)
 
 
 def application(model, **settings):
@@ -186,6 +190,25 @@ def test_a_body_too_large_is_refused_by_its_length_and_while_it_comes(web):
 
     headers = {"Content-Type": request.headers["content-type"]}
     assert "1 MiB" in refused(web.post("/classify", content=parts(), headers=headers), 413)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(model, monkeypatch):
+    class Full(io.BytesIO):
+        name = "file"
+        _rolled = True
+
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = []
+    monkeypatch.setattr(formparsers, "SpooledTemporaryFile", lambda **_: made.append(Full()) or made[-1])
+    web = TestClient(application(model), raise_server_exceptions=False)
+    answer = web.post("/classify", files=[song(content=encode(tone(60)))])
+    assert (answer.status_code, list(answer.json())) == (503, ["error"])
+    assert "no room" in answer.json()["error"]
+    assert answer.headers["retry-after"]
+    assert made
+    assert all(each.closed for each in made)
 
 
 def test_an_upload_that_does_not_end_is_given_up():
