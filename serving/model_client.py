@@ -1,5 +1,6 @@
 """The front's way to the model service: chunks out over a local socket, outputs back."""
 
+import math
 from hashlib import sha256
 from http import HTTPStatus
 from time import monotonic
@@ -34,8 +35,8 @@ class Answer(NamedTuple):
 class ModelClient(Protocol):
     """The model service as the front sees it."""
 
-    async def info(self, *, fresh: bool = False) -> ModelInfo:
-        """What the graph says about itself; `fresh` asks it, and takes nothing from memory."""
+    async def info(self, *, max_age: float = math.inf) -> ModelInfo:
+        """What the graph says about itself, or said at most so many seconds ago."""
 
     async def is_ready(self) -> bool:
         """Whether it can be asked."""
@@ -85,12 +86,14 @@ class RemoteModel:
     def __init__(self) -> None:
         """Know nothing about the model until it is asked."""
         self._info: ModelInfo | None = None
+        self._asked = 0.0
         self._lost_since: float | None = None
 
-    async def info(self, *, fresh: bool = False) -> ModelInfo:
-        """What the graph says about itself; asked once, and again where another may run or `fresh` is wanted."""
-        if self._info is None or fresh:
+    async def info(self, *, max_age: float = math.inf) -> ModelInfo:
+        """What the graph says about itself, or said at most so many seconds ago."""
+        if self._info is None or monotonic() - self._asked > max_age:
             self._info = ModelInfo.model_validate(await self._call("info"))
+            self._asked = monotonic()
         return self._info
 
     async def run(self, chunks: FloatArray) -> Answer:
@@ -100,7 +103,7 @@ class RemoteModel:
             raise FloatingPointError("The graph gave a value that is not finite.")
         info = await self.info()
         if stamp_of(packed) != stamp(info):
-            info = await self.info(fresh=True)
+            info = await self.info(max_age=0)
             if stamp_of(packed) != stamp(info):  # replaced once more
                 raise ServiceError(REPLACED, "restarting")
         return unpack_result(packed, info)

@@ -59,6 +59,8 @@ UNEXPECTED = "Something went wrong here that is not your file's fault: try again
 NO_METRICS = RequestError(503, "The folder of the metrics is gone: they come back when the service is started again.")
 LIMITS_FOR_CLIENTS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
 
+MODEL_SECONDS = 1.0  # for which what is told of the model may be old
+
 T = TypeVar("T")
 Answer = Callable[[BinaryIO, ClassifyOptions, Figures, Work], Awaitable[BaseModel]]
 
@@ -120,7 +122,7 @@ def _routes(pipeline: Pipeline) -> Starlette:
     descriptions: dict[str, Response] = {}  # by the model's version; to make one takes milliseconds
 
     async def model(_: Request) -> Response:
-        info = await pipeline.model.info(fresh=True)
+        info = await pipeline.model.info(max_age=MODEL_SECONDS)
         limits = pipeline.settings.model_dump(include=LIMITS_FOR_CLIENTS) | {"max_files": MAX_FILES}
         return JSONResponse({"release": __version__, **info.model_dump(mode="json"), "limits": limits})
 
@@ -135,7 +137,7 @@ def _routes(pipeline: Pipeline) -> Starlette:
         return PlainTextResponse("\n")
 
     async def docs(_: Request) -> Response:
-        info = await pipeline.model.info(fresh=True)
+        info = await pipeline.model.info(max_age=MODEL_SECONDS)
         if info.version not in descriptions:
             descriptions[info.version] = JSONResponse(describe(info, keys=bool(pipeline.settings.key_list)))
         return descriptions[info.version]

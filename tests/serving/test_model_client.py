@@ -87,6 +87,19 @@ def test_an_answer_tells_of_the_model_that_made_it(service, tmp_path):
     np.testing.assert_array_equal(answer.outputs.embedding, service.session.run(CHUNKS).embedding)
 
 
+def test_it_is_asked_again_where_its_word_is_old(service, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(model_client, "monotonic", lambda: now)
+    client = RemoteModel()
+    for after, asked in ((0, 1), (0.5, 1), (1.0, 2), (0.5, 2)):
+        now += after
+        asyncio.run(client.info(max_age=1))
+        assert service.calls == ["info"] * asked
+    now += 1000
+    asyncio.run(client.info())
+    assert service.calls == ["info"] * 2
+
+
 @pytest.mark.parametrize("error", [aiohttp.ClientConnectionError(), aiohttp.ClientPayloadError()])
 def test_a_broken_connection_is_retried_once(service, error):
     client = RemoteModel()

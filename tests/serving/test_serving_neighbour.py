@@ -1,6 +1,8 @@
 """What a service owes to those beside it: one port, a closed folder, and an end that leaves nothing behind."""
 
 import contextlib
+import http.client
+import json
 import os
 import re
 import shutil
@@ -155,6 +157,23 @@ def test_of_too_many_idle_connections_the_longest_idle_go(own):
         more[-1].settimeout(10)
         more[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert more[-1].recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000, 431),
+        (b"GET /" + b"x" * 200_000, 431),
+        (b"\x16\x03\x01\x02\x00", 400),  # what begins TLS
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ],
+)
+def test_a_head_that_cannot_be_taken_is_told_in_a_sentence(own, sent, status):
+    with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, list(json.loads(answer.read()))) == (status, ["error"])
 
 
 def requests(server):

@@ -1,11 +1,21 @@
 """The time that a connection may take, by a clock that the tests move."""
 
 import asyncio
+import json
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
-from serving.http.connections import HEAD_SECONDS, STALLED_SECONDS, Connections, limited
+from serving.http.connections import (
+    HEAD_SECONDS,
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED,
+    STALLED_SECONDS,
+    Connections,
+    PipelineError,
+    limited,
+)
 
 HEAD = b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
 
@@ -31,6 +41,10 @@ class Clock:
 
 class Transport:
     closed = ""
+    written = b""
+
+    def write(self, data):
+        self.written += data
 
     def close(self):
         self.closed = self.closed or "closed"
@@ -45,16 +59,25 @@ class Protocol:
     clock = Clock()
 
     def __init__(self):
-        self.loop, self.connections, self.pipeline = self.clock, set(), deque()
+        self.loop, self.connections, self.pipeline, self.headers = self.clock, set(), deque(), []
 
     def connection_made(self, transport):
         self.transport = transport
         self.connections.add(self)
 
     def data_received(self, data):
+        """Of real bytes, what the parser would make of them is what each test calls."""
+
+    def on_body(self, body):
         pass
 
-    on_message_begin = on_headers_complete = on_message_complete = on_response_complete = lambda _: None
+    def on_header(self, name, value):
+        self.headers.append((name, value))
+
+    def on_headers_complete(self):
+        self.cycle = SimpleNamespace(disconnected=False, message_event=asyncio.Event())
+
+    on_message_begin = on_message_complete = on_response_complete = lambda _: None
     pause_writing = resume_writing = lambda _: None
 
     def connection_lost(self, _):
@@ -161,3 +184,52 @@ def test_one_under_way_does_not_go_for_those_that_come(clock):
     fourth.connection_made(Transport())
     assert state(fourth) == "aborted"  # all others are under way
     assert (state(first), state(third)) == ("", "")
+
+
+def test_a_head_is_limited_in_size(connection):
+    connection.on_message_begin()
+    connection.data_received(bytes(MAX_HEAD_BYTES))
+    assert state(connection) == ""
+    connection.data_received(b"x")
+    assert state(connection) == "closed"
+    assert connection.transport.written.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(connection.transport.written.partition(b"\r\n\r\n")[2]).keys() == {"error"}
+
+
+def test_a_body_is_not(connection):
+    ask(connection, whole=False)
+    for _ in range(100):
+        connection.data_received(bytes(MAX_HEAD_BYTES))
+        connection.on_body(bytes(MAX_HEAD_BYTES))
+    assert state(connection) == ""
+
+
+def test_what_stands_between_and_after_chunks_is(connection):
+    ask(connection, whole=False)
+    connection.on_header(b"trailer", b"x")
+    assert not connection.headers
+    connection.data_received(bytes(MAX_HEAD_BYTES + 1))
+    assert state(connection) == "aborted"
+
+
+def test_few_requests_wait_behind_one(connection):
+    ask(connection)
+    connection.pipeline.extend(range(MAX_PIPELINED - 1))
+    connection.on_message_begin()
+    connection.pipeline.append(MAX_PIPELINED)
+    with pytest.raises(PipelineError):
+        connection.on_message_begin()
+    connection.send_400_response("")  # what the server makes of it
+    assert state(connection) == "aborted"
+
+
+@pytest.mark.parametrize("end", ["send_400_response", "connection_lost"])
+def test_all_that_wait_for_an_answer_are_told_when_nobody_listens(connection, end):
+    cycles = []
+    for _ in range(3):
+        ask(connection)
+        cycles.append(connection.cycle)
+    connection.on_response_complete()
+    getattr(connection, end)(None)
+    assert [cycle.disconnected for cycle in cycles] == [False, True, True]
+    assert cycles[1].message_event.is_set()

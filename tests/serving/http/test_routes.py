@@ -39,7 +39,7 @@ class LocalModel:
         self.failure = None
         self.calls = []
 
-    async def info(self, *, fresh=False):  # noqa: ARG002
+    async def info(self, *, max_age=0):  # noqa: ARG002
         return self.session.info
 
     async def is_ready(self):
