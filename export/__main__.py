@@ -99,7 +99,7 @@ def run(checkpoint: Path, output: Path, data: Path | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, 1 if the two disagree, 2 with a sentence, or 130 if the user stopped it."""
+    """Entry point: 0, 1 if the two disagree or the disk is full, 2 with a sentence, or 130 if the user stopped it."""
     args = parse_args(argv)
     return exit_code("export", lambda: run(**vars(args)))
 

@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, 2 with a sentence, or 130 if the user stopped it."""
+    """Entry point: 0, 1 or 2 with a sentence, or 130 if the user stopped it."""
     args = parse_args(argv)
 
     def run() -> None:

@@ -60,7 +60,7 @@ def run(checkpoint: Path, data: Path, split: str, output: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, 2 with a sentence, or 130 if the user stopped it."""
+    """Entry point: 0, 1 or 2 with a sentence, or 130 if the user stopped it."""
     args = parse_args(argv)
     return exit_code("train.evaluate", lambda: run(**vars(args)))
 

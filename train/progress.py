@@ -65,13 +65,20 @@ def load_last(path: Path, config: Config, more: Mapping[str, Any], facts: Mappin
         TrainingError: it is no such checkpoint, or it was trained on other genres or with other settings.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.resume is None:
+    if checkpoint.resume is None or not _is_history(checkpoint.history):
         raise TrainingError(f"{path} holds no state of a training run, so training cannot resume from it.")
     trained = checkpoint.config | {name: checkpoint.resume.get(name) for name in more}
     check_settings(path, trained, asdict(config) | dict(more))
     if any(getattr(checkpoint, name) != value for name, value in facts.items()):
         raise TrainingError(f"{path} was trained on other clips or another split; use the same to resume.")
     return checkpoint
+
+
+def _is_history(history: list[dict[str, float]]) -> bool:
+    """Whether every epoch has the same metrics, and those that choose the best epoch are among them."""
+    names = history[-1].keys() if history else {"epoch"}
+    is_whole = "epoch" in names and ("valid_loss" in names) == ("valid_track_accuracy_macro" in names)
+    return is_whole and all(metrics.keys() == names for metrics in history)
 
 
 def validation_metrics(scores: Scores) -> dict[str, float]:

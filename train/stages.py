@@ -15,7 +15,7 @@ from train.evaluation.metrics import fit_temperature, recognised_above, uncertai
 from train.evaluation.plots import plot_curve
 from train.evaluation.scores import score_inputs
 from train.evaluation.summary import write_evaluation
-from train.network.checkpoint import load_checkpoint
+from train.network.checkpoint import load_checkpoint, save_tensors
 from train.network.table import NETWORKS
 from train.solver import Solver
 from train.teacher import Teacher
@@ -43,7 +43,8 @@ class Stages:
         parts = {part: self.inputs.part(split, part) for part in PARTS}
         output.mkdir(parents=True, exist_ok=True)
         if distributed.rank() == 0:
-            (output / "split.csv").write_text(split.table(), encoding="utf-8")
+            with replacing(output / "split.csv") as unfinished:
+                unfinished.write_text(split.table(), encoding="utf-8")
         for part, each in parts.items():
             print(f"{part}: {each.chunks.clip_count} clips, {len(each.chunks)} chunks", flush=True)
 
@@ -122,5 +123,4 @@ def finish(parts: dict[str, Inputs], validated: Path, tested: Path, output: Path
         best = replace(load_checkpoint(folder / "best.ckpt"), **fitted, metrics=metrics)
         best.save(folder / "best.ckpt")
     # The last file: a fold that has it is done.
-    with replacing(output / "scores.pt") as part:
-        torch.save(vars(test), part)
+    save_tensors(vars(test), output / "scores.pt")

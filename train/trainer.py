@@ -25,6 +25,7 @@ from train.network.table import build_network
 from train.progress import load_last, make_checkpoint, validation_metrics
 
 RECALIBRATION_CHUNKS = 2048
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, each of the shape of the weights
 
 
 class Trainer:
@@ -62,6 +63,7 @@ class Trainer:
 
         Raises:
             TrainingError: the loss is no longer a number.
+            OSError: a file cannot be written; the last complete checkpoints stay.
         """
         if not self.history:
             self.network.standardise.fit(train.prepared)
@@ -198,10 +200,22 @@ class Trainer:
         checkpoint = load_last(path, self.config, self.settings, self.facts)
         assert checkpoint.resume is not None
         self.network.load_state_dict(checkpoint.network().state_dict())
-        self.optimiser.load_state_dict(checkpoint.resume["optimiser"])
-        self.schedule.load_state_dict(checkpoint.resume["schedule"])
-        self.scaler.load_state_dict(checkpoint.resume["scaler"])
         self.history = checkpoint.history
+        try:
+            self._restore(checkpoint.resume)
+        except Exception as error:  # a damaged state can raise anything
+            raise TrainingError(f"{path} holds a damaged state, so training cannot resume from it.") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the state of optimiser, schedule and scaler; raises any error if it does not fit this run."""
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        moments = ((weights, each[name]) for weights, each in self.optimiser.state.items() for name in MOMENTS)
+        if any(moment.shape != weights.shape for weights, moment in moments):
+            raise ValueError("moments of other weights")
+        if self.schedule.last_epoch != len(self.history):
+            raise ValueError("another number of epochs")
 
 
 def derive_seed(*numbers: int) -> int:

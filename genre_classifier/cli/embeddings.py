@@ -2,8 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from zipfile import BadZipFile
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,14 @@ from genre_classifier.classifier import Analysis
 from genre_classifier.cli.results import ResultsError
 
 SAVE_EVERY = 1000  # files, so that little is lost should the run be killed
+
+
+class _Content(NamedTuple):
+    """What the file holds, by the names of its arrays."""
+
+    files: npt.NDArray[np.str_]
+    embeddings: npt.NDArray[np.float32]
+    model: npt.NDArray[np.str_]
 
 
 class Embeddings:
@@ -31,11 +38,11 @@ class Embeddings:
         self._version = version
         self._files: list[str] = []
         self._embeddings: list[npt.NDArray[np.float32]] = []
-        if path.exists() and not path.is_file():  # a device, say, which a file would replace
-            raise ResultsError(f"{path} is not a file that can be written.")
         try:
-            if resume and path.exists():
-                self._read()
+            if path.exists() and not path.is_file():  # a device, say, which a file would replace
+                raise ResultsError(f"{path} is not a file that can be written.")
+            if resume and path.exists() and path.stat().st_size:
+                self._continue()
             self._save()
         except OSError as error:
             raise ResultsError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -48,22 +55,17 @@ class Embeddings:
         if len(self._files) % SAVE_EVERY == 0:
             self._save()
 
-    def _read(self) -> None:
-        other = ResultsError(f"{self._path} holds something else than this model's embeddings: left as it is.")
-        try:
-            with np.load(self._path) as held:
-                files, embeddings, version = held["files"], held["embeddings"], held["model"]
-        except (ValueError, KeyError, BadZipFile, EOFError, TypeError) as error:
-            raise other from error
-        if str(version) != self._version or embeddings.ndim != 2 or len(files) != len(embeddings):  # noqa: PLR2004
-            raise other
-        self._files, self._embeddings = files.tolist(), list(embeddings)
+    def _continue(self) -> None:
+        content = _read(self._path)
+        if content is None or str(content.model) != self._version:
+            raise ResultsError(f"{self._path} holds something else than this model's embeddings: left as it is.")
+        self._files, self._embeddings = content.files.tolist(), list(content.embeddings)
 
     def _save(self) -> None:
-        files = np.array(self._files, np.str_)
         embeddings = np.stack(self._embeddings) if self._files else np.empty((0, 0), np.float32)
+        content = _Content(np.array(self._files, np.str_), embeddings, np.array(self._version))
         with replacing(self._path) as part, part.open("wb") as file:
-            np.savez(file, files=files, embeddings=embeddings, model=np.array(self._version))
+            np.savez(file, **content._asdict())
 
     def __enter__(self) -> Self:
         return self
@@ -72,3 +74,26 @@ class Embeddings:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._save()
+
+
+def is_embeddings(path: Path) -> bool:
+    """Whether a file holds embeddings of any model, or is empty.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return path.stat().st_size == 0 or _read(path) is not None
+
+
+def _read(path: Path) -> _Content | None:
+    with path.open("rb") as file:
+        try:
+            with np.load(file) as held:
+                if set(held.files) != set(_Content._fields):
+                    return None
+                content = _Content(**held)
+        except Exception:  # noqa: BLE001 (reading an arbitrary file can raise anything)
+            return None
+    files, embeddings, model = content
+    fits = files.ndim == 1 and embeddings.ndim == 2 and model.ndim == 0 and len(files) == len(embeddings)  # noqa: PLR2004
+    return content if fits else None

@@ -47,5 +47,22 @@ def _place(file: str) -> str:
 
 
 def is_music(output: Path, files: Iterable[Path]) -> bool:
-    """Whether an output is one of the files to classify, or is named like one."""
-    return output.suffix.lower() in AUDIO_SUFFIXES or output.resolve() in map(Path.resolve, files)
+    """Whether an output that exists is one of the files to classify, by any name or link, or is named like music."""
+    names = (output, os.path.realpath(output))
+    named_like_it = any(os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES for name in names)
+    return named_like_it or inode(output) in map(inode, files)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths mean one file, which need not exist."""
+    there = inode(one)
+    return os.path.realpath(one) == os.path.realpath(other) or (there is not None and there == inode(other))
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file, the same by each of its names and links; None where there is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # also a name that no file can have
+        return None
+    return found.st_dev, found.st_ino

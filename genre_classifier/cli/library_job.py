@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from genre_classifier.audio import AudioError
 from genre_classifier.classifier import Analysis, Classifier
-from genre_classifier.cli.embeddings import Embeddings
-from genre_classifier.cli.files import find_files, is_music
+from genre_classifier.cli.embeddings import Embeddings, is_embeddings
+from genre_classifier.cli.files import find_files, inode, is_music, is_same
+from genre_classifier.cli.forms import is_report
 from genre_classifier.cli.report import open_report, printable
 from genre_classifier.cli.results import ResultsError, TagError
 from genre_classifier.session import ModelError, ModelInfo
@@ -40,6 +41,8 @@ class LibraryJob:
     write_tags: bool
     skip_existing: bool
     """Continue with an earlier run's files."""
+    overwrite: bool
+    """Replace outputs that this program did not write; never music."""
     model: str | None
     """A name or a path; what the settings say if None."""
 
@@ -65,6 +68,7 @@ def classify_library(job: LibraryJob) -> int:
         JobError: nothing was begun.
     """
     files = _find(job)
+    _check_outputs(job, files)
     failures = {"classified": 0, "tagged": 0}
 
     def fail(what: str, file: Path, error: Exception) -> None:
@@ -98,14 +102,36 @@ def classify_library(job: LibraryJob) -> int:
 
 
 def _find(job: LibraryJob) -> list[Path]:
-    """The files to classify, none of which an output would overwrite."""
     files = find_files(job.paths)
     if not files:
         raise JobError("There are no audio files in what was named.")
-    for option, output in (("--output", job.output), ("--embeddings", job.embeddings)):
-        if output and output.exists() and is_music(output, files):
-            raise JobError(f"{option} {output} would overwrite a piece of music.")
     return files
+
+
+def _check_outputs(job: LibraryJob, files: Sequence[Path]) -> None:
+    """Check, before anything is opened, that no output replaces music, the other output, or what others wrote.
+
+    Raises:
+        JobError: it would.
+    """
+    outputs = (("--output", job.output, is_report), ("--embeddings", job.embeddings, is_embeddings))
+    if job.output and job.embeddings and is_same(job.output, job.embeddings):
+        raise JobError("--embeddings and --output must be two files.")
+    for option, path, is_ours in outputs:
+        if path is None or inode(path) is None:
+            continue
+        if is_music(path, files):
+            raise JobError(f"{option} {path} would overwrite a piece of music.")
+        if job.overwrite or job.skip_existing or not path.is_file():  # what is continued is checked when it is opened
+            continue
+        try:
+            ours = is_ours(path)
+        except OSError as error:
+            raise JobError(f"{option} {path} cannot be read: {error.strerror}.") from error
+        if not ours:
+            raise JobError(
+                f"{option} {path} is a file that this program did not write: name another, or add --overwrite."
+            )
 
 
 def _open_classifier(job: LibraryJob) -> Classifier:

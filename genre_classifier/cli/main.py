@@ -45,6 +45,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help="continue an --output of --json or --csv: skip the files that are in it",
     )
     parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let --output and --embeddings replace a file that this program did not write (music is never replaced)",
+    )
+    parser.add_argument(
         "--model",
         metavar="MODEL",
         help="genre, cnn (where its file is there) or an ONNX file; default: GENRE_MODEL or genre",
@@ -56,8 +61,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("a PATH is empty")
     if args.skip_existing and (args.output is None or args.form == "table"):
         parser.error("--skip-existing needs --output FILE and --json or --csv")
-    if args.embeddings and args.output and args.embeddings.resolve() == args.output.resolve():
-        parser.error("--embeddings and --output must be two files")
+    if args.skip_existing and args.overwrite:
+        parser.error("--skip-existing continues what --overwrite would replace: use one of them")
     return args
 
 

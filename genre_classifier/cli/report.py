@@ -14,10 +14,8 @@ from typing import Self, TextIO
 from tqdm import tqdm
 
 from genre_classifier.classifier import Analysis
+from genre_classifier.cli.forms import COLUMNS, HEADING, JSON_START, SEGMENT_COLUMNS, form_of
 from genre_classifier.cli.results import ResultsError
-
-COLUMNS = ("file", "genre", "confidence", "uncertain", "recognised", "duration", "warning")
-SEGMENT_COLUMNS = ("file", "start", "end", "genre")
 
 
 class Report(ABC):
@@ -96,7 +94,7 @@ class TableReport(Report):
         self._width = max(len("genre?"), *(len(label) + 1 for label in labels))
         self._ranking = ranking
         self._segments = segments
-        self.line(f"{'genre':<{self._width}}  sure  length  file")
+        self.line(f"{'genre':<{self._width}}  {HEADING}")
 
     def write(self, file: str, analysis: Analysis) -> None:
         """Write one file's lines; a question mark follows an uncertain genre."""
@@ -152,22 +150,19 @@ def _resume(output: Path, form: str, columns: Sequence[str], *, segments: bool) 
         f"{output} holds something else than the --{form} report of an earlier run, and is left as it is."
     )
     written = output.read_bytes()
-    start = b'{"file": ' if form == "json" else _csv_lines([columns]).encode()
-    if written[: len(start)] != start[: len(written)]:
+    start = JSON_START if form == "json" else _csv_lines([columns]).encode()
+    if written and (form_of(written) != form or written[: len(start)] != start[: len(written)]):
         raise other
     whole = written[: written.rfind(b"\n") + 1]
     text = whole.decode("utf-8", errors="surrogateescape")
-    try:
-        if form == "json":
-            done = frozenset(json.loads(line)["file"] for line in text.split("\n")[:-1])
-        else:
-            rows = list(csv.reader(io.StringIO(text, newline="")))
-            if segments and len(rows) > 1:  # nothing tells whether the last file has all of its rows
-                rows = [row for row in rows if row[0] != rows[-1][0]]
-                whole = _csv_lines(rows).encode("utf-8", errors="surrogateescape")
-            done = frozenset(row[0] for row in rows[1:])
-    except (ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
-        raise other from error
+    if form == "json":
+        done = frozenset(json.loads(line)["file"] for line in text.split("\n")[:-1])
+    else:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        if segments and len(rows) > 1:  # nothing tells whether the last file has all of its rows
+            rows = [row for row in rows if row[0] != rows[-1][0]]
+            whole = _csv_lines(rows).encode("utf-8", errors="surrogateescape")
+        done = frozenset(row[0] for row in rows[1:])
     if whole != written:
         output.write_bytes(whole)
     return done

@@ -7,7 +7,6 @@ same encoded audio, packet by packet.
 import hashlib
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mutagen.asf import ASFTags
 from mutagen.id3 import ID3, TCON
 from mutagen.mp4 import MP4Tags
 
+from genre_classifier.atomic import remove_leftovers, replacing
 from genre_classifier.classifier import Analysis
 from genre_classifier.cli.results import TagError
 
@@ -49,6 +49,7 @@ def write_genre(path: Path, genre: str) -> None:
         TagError: the file's format has no place for it, or it cannot be written; the file stays as it is.
     """
     path = path.resolve()  # a link stays a link
+    remove_leftovers(path.parent)  # also where this file's tags need no change
     try:
         opened = mutagen.File(path)
         if opened is None:
@@ -87,10 +88,7 @@ def _save(opened: Any, path: Path) -> None:
     if isinstance(opened.tags, ID3) and opened.tags.version == ID3_V23:  # the player in use may know no other
         opened.tags.update_to_v23()
         options["v2_version"] = 3
-    handle, name = tempfile.mkstemp(prefix=".genre-", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
+    with replacing(path) as part:
         shutil.copy2(path, part)
         if hasattr(os, "chown"):
             with suppress(PermissionError):
@@ -98,11 +96,6 @@ def _save(opened: Any, path: Path) -> None:
         opened.save(part, **options)
         if _packets(part) != _packets(path):
             raise TagError("Its tags are left as they are, since its audio would not stay the same.")
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _packets(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from benchmarks.baseline import librosa_features
 from export import __main__ as cli
 from export import parity
 from genre_classifier.audio import cut_chunks, decode
+from tests.support.disk import files_no_larger_than
 from train.network.checkpoint import load_checkpoint
 
 
@@ -56,6 +57,32 @@ def test_a_graph_that_disagrees_is_not_written(checkpoint, graph, tmp_path, monk
     printed = capsys.readouterr()
     assert "PyTorch and the graph disagree" in printed.err
     assert "beyond: silence" in printed.out
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_graph_stays(checkpoint, graph, tmp_path, monkeypatch, capsys):
+    written, network = graph
+
+    def write(_, path):
+        path.write_bytes(written.read_bytes())
+        return network
+
+    monkeypatch.setattr("export.graph.write_graph", write)
+    monkeypatch.delenv("GENRE_DATA", raising=False)
+    checkpoint.save(tmp_path / "best.ckpt")
+    output = tmp_path / "genre.onnx"
+    output.write_bytes(b"the last one")
+    with files_no_larger_than(10_000):
+        assert cli.main(["--checkpoint", str(tmp_path / "best.ckpt"), "--output", str(output)]) == 1
+    assert capsys.readouterr().err == f"export: {output}: File too large.\n"
+    assert output.read_bytes() == b"the last one"
+    assert {path.name for path in tmp_path.iterdir()} == {"best.ckpt", "genre.onnx"}
+
+
+def test_refuses_a_damaged_checkpoint(checkpoint, tmp_path, capsys):
+    path = tmp_path / "best.ckpt"
+    torch.save(dict(vars(checkpoint)) | {"metrics": None}, path)
+    assert cli.main(["--checkpoint", str(path), "--output", str(tmp_path / "genre.onnx")]) == 2
+    assert capsys.readouterr().err == f"export: {path} is a checkpoint that contains impossible values: metrics.\n"
 
 
 @pytest.mark.slow

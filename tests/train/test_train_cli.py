@@ -8,6 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.support.disk import files_no_larger_than
 from train.__main__ import parse_args
 from train.data.splits import read_split
 from train.network.checkpoint import load_checkpoint
@@ -125,6 +126,38 @@ def test_a_finished_run_is_not_trained_over(train, trained, folder):
     assert ended.returncode == 2
     assert "already holds a run" in ended.stderr
     assert (output / "best.ckpt").read_bytes() == before
+
+
+def test_a_run_whose_checkpoint_is_damaged_is_not_resumed(train, trained, folder, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(trained[0], output)
+    content = torch.load(output / "last.ckpt", weights_only=True)
+    torch.save(content | {"temperature": float("nan")}, output / "last.ckpt")
+    ended = train("--data", folder, "--split", folder / "split.csv", "--output", output, "--resume")
+    assert ended.returncode == 2
+    says = f"train: {output / 'last.ckpt'} is a checkpoint that contains impossible values: temperature.\n"
+    assert ended.stderr == says
+
+
+@pytest.mark.parametrize("limit", [10, 200_000])  # bytes: nothing can be written; only checkpoints are too large
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(train, trained, folder, tmp_path, limit):
+    words = ("--data", folder, "--split", folder / "split.csv", "--batch", 8)
+    with files_no_larger_than(limit):
+        ended = train(*words, "--output", tmp_path / "new", "--epochs", 1, "--cache", 0)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith(": File too large.")
+    assert "Traceback" not in ended.stderr
+    assert not [path for path in (tmp_path / "new").iterdir() if path.suffix in {".ckpt", ".part"}]
+
+    output = tmp_path / "run"
+    shutil.copytree(trained[0], output)
+    before = {path: path.read_bytes() for path in output.glob("*.*")}
+    with files_no_larger_than(limit):
+        ended = train(*words, "--output", output, "--epochs", 6, "--recalibrate", "--resume")
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith(": File too large.")
+    assert {path: path.read_bytes() for path in output.glob("*.ckpt")}.items() <= before.items()
+    assert set(output.glob("*.*")) == before.keys()
 
 
 def test_cross_validation_by_artist(train, folder, tmp_path, genres):

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from export.graph import write_graph
+from tests.support.disk import files_no_larger_than
 from train.network.checkpoint import load_checkpoint
 
 
@@ -68,3 +70,23 @@ def test_evaluate_refuses_what_is_no_model(evaluate, folder, tmp_path, name, say
     assert ended.returncode == 2
     assert says in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+def test_evaluate_refuses_a_damaged_checkpoint(evaluate, trained, folder, tmp_path):
+    path = tmp_path / "best.ckpt"
+    torch.save(torch.load(trained[0] / "best.ckpt", weights_only=True) | {"labels": [1, 2, 3]}, path)
+    ended = evaluate("--checkpoint", path, "--data", folder, "--output", tmp_path / "scored")
+    assert ended.returncode == 2
+    assert ended.stderr == f"train.evaluate: {path} is a checkpoint that contains impossible values: labels.\n"
+
+
+def test_a_full_disk_is_one_sentence(evaluate, trained, folder, tmp_path):
+    words = ("--checkpoint", trained[0] / "best.ckpt", "--data", folder, "--split", trained[0] / "split.csv")
+    for limit, name in ((10, "metrics.json"), (10_000, "confusion.png")):
+        with files_no_larger_than(limit):
+            ended = evaluate(*words, "--output", tmp_path)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1] == f"train.evaluate: {tmp_path / name}: File too large."
+        assert "Traceback" not in ended.stderr
+        assert not (tmp_path / name).exists()
+        assert not list(tmp_path.glob(".*"))

@@ -62,6 +62,38 @@ def test_resumes_where_it_stopped(net, folder, genres, tmp_path):
     assert second.history == whole.history
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"resume": None}, "holds no state of a training run"),
+        ({"history": [{"train_loss": 1.0}]}, "holds no state of a training run"),
+        ({"history": [{"epoch": 1}, {"epoch": 2, "train_loss": 1.0}]}, "holds no state of a training run"),
+        ({"history": [{"epoch": 1}, {"epoch": 2}]}, "holds a damaged state"),
+        ({"optimiser": None}, "holds a damaged state"),
+        ({"optimiser": {}}, "holds a damaged state"),
+        ({"optimiser": {"state": {0: {"exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}}}}, "damaged state"),
+        ({"schedule": 5}, "holds a damaged state"),
+        ({"schedule": {"last_epoch": "one"}}, "holds a damaged state"),
+    ],
+)
+def test_a_damaged_state_is_not_resumed_from(damage, says, genres, tmp_path):
+    config = Config(epochs=2, batch=16)
+    trainer = Trainer(config, genres, torch.device("cpu"), {})
+    trainer.history.append({"epoch": 1})
+    trainer.optimiser.step()
+    trainer.schedule.step()
+    whole = trainer.checkpoint(None)
+    whole.save(tmp_path / "last.ckpt")
+    Trainer(config, genres, torch.device("cpu"), {}).resume(tmp_path / "last.ckpt")
+    state = dict(whole.resume)
+    for name in damage.keys() & state.keys():
+        state[name] = state[name] | damage[name] if isinstance(damage[name], dict) and damage[name] else damage[name]
+    fields = {name: value for name, value in damage.items() if name not in state}
+    replace(whole, **{"resume": state} | fields).save(tmp_path / "last.ckpt")
+    with pytest.raises(TrainingError, match=says):
+        Trainer(config, genres, torch.device("cpu"), {}).resume(tmp_path / "last.ckpt")
+
+
 def test_patience_ends_a_run(genres):
     trainer = Trainer(Config(epochs=10, batch=16, patience=2), genres, torch.device("cpu"), {})
     over = []

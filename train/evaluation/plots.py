@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
+from genre_classifier.atomic import replacing
 from train.evaluation.metrics import reliability
 from train.evaluation.scores import Scores
 
@@ -21,9 +22,12 @@ DARK = 0.5  # a cell whose share is higher has white text
 @contextmanager
 def _figure(path: Path, width: float = 6, height: float = 4.5) -> Iterator[Any]:
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    yield axes
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    try:
+        yield axes
+        with replacing(path) as part:
+            figure.savefig(part, dpi=120, format="png")
+    finally:
+        plt.close(figure)
 
 
 def plot_all(metrics: Mapping[str, Any], scores: Scores, output: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from genre_classifier.atomic import replacing
 from train.evaluation.metrics import compute_metrics
 from train.evaluation.plots import plot_all
 from train.evaluation.scores import Scores
@@ -26,7 +27,8 @@ def write_evaluation(
     """
     metrics = {part: compute_metrics(each, recognised_above) for part, each in scores.items()}
     output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").write_text(json.dumps(metrics | (more or {}), indent=2) + "\n", encoding="utf-8")
+    with replacing(output / "metrics.json") as unfinished:
+        unfinished.write_text(json.dumps(metrics | (more or {}), indent=2) + "\n", encoding="utf-8")
     plot_all(metrics["test"], scores["test"], output)
     for part, each in metrics.items():
         print(f"\n{part}\n{table(each, scores[part].labels)}", flush=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genre_classifier.atomic import replacing
 from train.errors import TrainingError, exit_code
 from train.network.tf_checkpoint import read_bundle
 
@@ -189,12 +190,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: 0, or 2 with a sentence."""
+    """Entry point: 0, or 1 or 2 with a sentence."""
     args = parse_args(argv)
 
     def run() -> None:
         weights, licence = make_weights(args.wheel)
-        np.savez(args.output, **weights)  # type: ignore[arg-type]
+        with replacing(args.output) as part, part.open("wb") as file:
+            np.savez(file, **weights)  # type: ignore[arg-type]
         notice = args.output.with_suffix(".NOTICE.txt")
         notice.write_text(NOTICE.format(args.output.name, licence), encoding="utf-8")
         print(f"{args.output}: {sum(array.size for array in weights.values())} numbers, {weights_digest(weights)}")

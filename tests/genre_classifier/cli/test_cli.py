@@ -31,18 +31,6 @@ def music(tmp_path):
     return folder
 
 
-@pytest.fixture
-def cli(stand_in):
-    def run(*arguments, status=0):
-        environment = {**os.environ, "GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu"}
-        command = [sys.executable, "-m", "genre_classifier", *map(str, arguments)]
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == status, result.stderr
-        return result
-
-    return run
-
-
 def test_help_imports_nothing_heavy(cli):
     assert "--skip-existing" in cli("--help").stdout
     heavy = "{'numpy', 'onnxruntime', 'pydantic', 'bentoml'}"

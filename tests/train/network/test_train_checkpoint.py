@@ -1,8 +1,11 @@
 """Checkpoints: what is saved is loaded again, also from version 0.1.0 and from the original project."""
 
+import re
+
 import pytest
 import torch
 
+from tests.support.disk import files_no_larger_than
 from train.errors import TrainingError
 from train.network.checkpoint import Checkpoint, load_checkpoint
 from train.network.cnn import GenreCNN
@@ -59,18 +62,83 @@ def test_the_statistics_network_is_gone(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"temperature": 0.0}, "impossible values"),
-        ({"recognised_above": float("nan")}, "impossible values"),
-        ({"labels": ["a", "b", "b"]}, "impossible values"),
-        ({"labels": ["a", "b"]}, "is not a checkpoint"),
-        ({"net": "transformer"}, "is not a checkpoint"),
+        ({"temperature": 0.0}, "impossible values: temperature."),
+        ({"temperature": float("nan")}, "impossible values: temperature."),
+        ({"temperature": "1"}, "impossible values: temperature."),
+        ({"uncertain_below": float("nan")}, "impossible values: uncertain_below."),
+        ({"uncertain_below": None}, "impossible values: uncertain_below."),
+        ({"recognised_above": float("nan")}, "impossible values: recognised_above."),
+        ({"recognised_above": "0"}, "impossible values: recognised_above."),
+        ({"labels": ["a", "b", "b"]}, "impossible values: labels."),
+        ({"labels": [1, 2, 3]}, "impossible values: labels."),
+        ({"labels": "abc"}, "impossible values: labels."),
+        ({"labels": []}, "impossible values: labels."),
+        ({"labels": ["a", "b"]}, "weights do not fit its network, cnn for 2 labels."),
+        ({"net": "transformer"}, "impossible values: net."),
+        ({"net": ["cnn"]}, "impossible values: net."),
+        ({"net": "transfer"}, "weights do not fit its network, transfer for 3 labels."),
+        ({"model_state_dict": {}}, "weights do not fit"),
+        ({"model_state_dict": {"out.weight": "heavy"}}, "impossible values: model_state_dict."),
+        ({"model_state_dict": torch.zeros(3)}, "impossible values: model_state_dict."),
+        ({"mean": None}, "impossible values: mean."),
+        ({"mean": torch.zeros(3)}, "weights do not fit"),
+        ({"mean": torch.zeros(())}, "weights do not fit"),
+        ({"mean": [0.0]}, "impossible values: mean."),
+        ({"deviation": torch.zeros(5, 40, 1)}, "impossible values: deviation."),
+        ({"trained_on": 3, "split_sha256": None}, "impossible values: trained_on, split_sha256."),
+        ({"metrics": []}, "impossible values: metrics."),
+        ({"metrics": {"test": torch.zeros(1)}}, "impossible values: metrics."),
+        ({"config": None}, "impossible values: config."),
+        ({"history": [{"epoch": "one"}]}, "impossible values: history."),
+        ({"resume": "please"}, "impossible values: resume."),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(facts, says, tmp_path):
     content = vars(checkpoint_of(build_network("cnn", 3), "cnn")) | facts
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(TrainingError, match=says):
+    with pytest.raises(TrainingError, match=re.escape(says)):
         load_checkpoint(tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Checkpoint({})) if name != "recognised_above"])
+def test_a_checkpoint_that_lacks_a_field_is_refused(name, tmp_path):
+    content = dict(vars(checkpoint_of(build_network("cnn", 3), "cnn")))
+    del content[name]
+    torch.save(content, tmp_path / "best.ckpt")
+    says = "is not a checkpoint of this network" if name == "model_state_dict" else f"is a checkpoint that lacks {name}"
+    with pytest.raises(TrainingError, match=f"{says}.$"):
+        load_checkpoint(tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize("content", [[], {}, {"labels": ["a"]}, torch.zeros(3), "text"])
+def test_other_files_of_torch_are_no_checkpoints(content, tmp_path):
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(TrainingError, match=r"is not a checkpoint of this network\.$"):
+        load_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_truncated_checkpoint_and_a_folder_are_refused(tmp_path):
+    path = tmp_path / "best.ckpt"
+    checkpoint_of(build_network("cnn", 3), "cnn").save(path)
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(TrainingError, match=r"is not a checkpoint of this network\.$"):
+            load_checkpoint(path)
+    with pytest.raises(TrainingError, match=r"cannot be read: Is a directory\.$"):
+        load_checkpoint(tmp_path)
+
+
+def test_on_a_full_disk_the_last_checkpoint_stays(tmp_path):
+    path = tmp_path / "last.ckpt"
+    checkpoint = checkpoint_of(build_network("cnn", 3), "cnn")
+    checkpoint.save(path)
+    before = path.read_bytes()
+    with files_no_larger_than(len(before) // 2), pytest.raises(OSError, match="File too large") as refused:
+        checkpoint.save(path)
+    assert refused.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.gtzan
