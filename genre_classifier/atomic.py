@@ -1,14 +1,17 @@
 """Files that are whole or not there."""
 
-import fcntl
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
+
+if sys.platform != "win32":
+    import fcntl
 
 PART = ".genre-{}.part"  # hidden, and random enough to be no file of a user's
 PARTS = re.compile(re.escape(PART).replace(r"\{\}", "[0-9a-f]{32}"))
@@ -38,23 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         os.fsync(lock)
         if mode is not None:
             with suppress(OSError):  # a file system without permissions
-                os.fchmod(lock, mode)
+                part.chmod(mode)
+        if sys.platform == "win32":  # where a file that is open cannot be renamed
+            os.close(lock)
         part.replace(path)
     except OSError as error:
         if error.filename is None or str(error.filename) == str(part):
             error.filename = str(path)
         raise
     finally:
+        with suppress(OSError):
+            os.close(lock)
         part.unlink(missing_ok=True)
-        os.close(lock)
 
 
 @cache
 def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished files that killed processes have left in a folder; each folder is searched once.
 
-    A file that a process still writes is locked, and stays. Where locks do not reach another machine that shares the
-    folder, that machine's file may go: it then reports that it could not write, and what was there stays whole.
+    A file that a process still writes is locked, and stays; Windows has no such locks, and all stay. Where locks do not
+    reach another machine that shares the folder, that machine's file may go: it then reports that it could not write,
+    and what was there stays whole.
     """
     with suppress(OSError):  # a folder that cannot be read or changed keeps them
         for path in [path for path in folder.iterdir() if PARTS.fullmatch(path.name)]:
@@ -62,9 +69,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _remove_unless_locked(path: Path) -> None:
-    with suppress(OSError), path.open("r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+    if sys.platform != "win32":
+        with suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _create(folder: Path, mode: int) -> tuple[Path, int]:
@@ -72,8 +80,9 @@ def _create(folder: Path, mode: int) -> tuple[Path, int]:
     while True:
         path = folder / PART.format(uuid4().hex)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-        with suppress(OSError):  # without locks, nobody takes the file for a leftover either
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            with suppress(OSError):  # without locks, nobody takes the file for a leftover either
+                fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return path, handle
         os.close(handle)  # another process removed it before it was locked
