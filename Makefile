@@ -28,7 +28,7 @@ serve: $(VENV)/serve-$(RUNTIME).installed  ## start the service on http://127.0.
 	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 test: $(VENV)/dev-$(RUNTIME).installed  ## run the tests; those with real music need GENRE_DATA, the folder that holds gtzan/
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-slow: $(VENV)/dev-$(RUNTIME).installed  ## run the long tests of load, faults and memory, and of the benchmarks: an hour and a quarter
 	$(BIN)/python -m pytest -m slow

@@ -8,11 +8,12 @@ import onnxruntime
 import pytest
 
 from genre_classifier.models import DEFAULT_MODEL, find_model
-from tests.support import DATA
+from tests.support import DATA, ROOT
 from tests.support.server import Server
 from tests.support.stand_in import write_stand_in
 
 SHIPPED_MODEL = find_model(DEFAULT_MODEL)
+SHARING = {"serving", "export"}  # folders whose tests share a server, or graphs that take long to export
 HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
 
@@ -27,6 +28,9 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # of two processes that share the tests, one takes all of a group
+        place = item.path.relative_to(ROOT / "tests")
+        item.add_marker(pytest.mark.xdist_group(place.parts[0] if place.parts[0] in SHARING else str(place)))
     if not HAS_MUSIC:
         for item in items:
             if item.get_closest_marker("gtzan"):
