@@ -88,7 +88,7 @@ def _why_not(error: OSError, *, host: str = "", port: int = 0, **_: Any) -> str:
         return f"Port {port} is taken: end what listens there, or choose another with --port."
     if error.errno == errno.EADDRNOTAVAIL:
         return f"This machine has no address {host}: choose another with --host."
-    return f"The service cannot start: {error}."
+    return f"The service cannot start: {': '.join(filter(None, (error.filename, error.strerror or str(error))))}."
 
 
 def respawn_workers() -> None:

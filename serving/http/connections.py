@@ -159,6 +159,8 @@ class LimitedConnection:
         super().connection_lost(error)  # type: ignore[misc]
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+        if self.transport.is_closing():
+            return
         if self._cycles:  # an answer may be on the way
             self._abort()
             return

@@ -164,6 +164,7 @@ def test_of_too_many_idle_connections_the_longest_idle_go(own):
     [
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000, 431),
         (b"GET /" + b"x" * 200_000, 431),
+        (b"\0" * 200_000, 400),
         (b"\x16\x03\x01\x02\x00", 400),  # what begins TLS
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ],

@@ -46,6 +46,9 @@ class Transport:
     def write(self, data):
         self.written += data
 
+    def is_closing(self):
+        return bool(self.closed)
+
     def close(self):
         self.closed = self.closed or "closed"
 
