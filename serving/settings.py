@@ -32,7 +32,7 @@ class ServiceSettings(Settings):
     """Seconds to classify what was sent, waiting included; then the answer is 503."""
     max_wait: float = Field(default=15.0, gt=0, allow_inf_nan=False)
     """Seconds that a request may have to wait for those before it; a longer wait is refused at once."""
-    max_connections: int = Field(default=500, ge=1)
+    max_connections: int = Field(default=4000, ge=1)
     """Open connections of each front process; where more come, those that wait longest for a request go."""
     allowed_hosts: str = ""
     """Names, divided by commas, by which the service may be asked for on loopback beside localhost; * is any."""
