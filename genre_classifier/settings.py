@@ -2,13 +2,12 @@
 
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genre_classifier.models import DEFAULT_MODEL
 from genre_classifier.session import DEFAULT_GPU_MEMORY_MB
 
-SECRET = {"GENRE_API_KEYS"}  # not to be shown
 S = TypeVar("S", bound="Settings")
 
 
@@ -42,5 +41,6 @@ def read_settings(kind: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = "GENRE_" + "_".join(str(part) for part in first["loc"]).upper()
-        value = "" if name in SECRET else f"={first['input']!r}"
+        secret = kind.model_fields[str(first["loc"][0])].annotation is SecretStr
+        value = "" if secret else f"={first['input']!r}"
         raise SystemExit(f"{name}{value} is not valid: {first['msg']}.") from None

@@ -1,4 +1,4 @@
-"""The command line, with the stand-in as its model."""
+"""The command line, with the stand-in as its model, and a folder to classify."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support import ROOT
+from tests.support.audio import encode, tone
 
 
 @pytest.fixture
@@ -21,3 +22,13 @@ def cli(stand_in):
         return result
 
     return run
+
+
+@pytest.fixture
+def music(tmp_path):
+    """A folder of two pieces."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(encode(tone(4)))
+    (folder / "b.flac").write_bytes(encode(tone(4, 110), container="FLAC"))
+    return folder

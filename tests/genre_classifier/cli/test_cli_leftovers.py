@@ -6,21 +6,10 @@ import stat
 import subprocess
 import sys
 
-import pytest
-
 from tests.support import ROOT
 from tests.support.audio import encode, tone
 
 LEFTOVER = f".genre-{'0' * 32}.part"
-
-
-@pytest.fixture
-def music(tmp_path):
-    folder = tmp_path / "music"
-    folder.mkdir()
-    (folder / "a.wav").write_bytes(encode(tone(4)))
-    (folder / "b.flac").write_bytes(encode(tone(4, 110), container="FLAC"))
-    return folder
 
 
 def test_temporary_files_are_nobody_else_s(cli, music, tmp_path):

@@ -8,18 +8,8 @@ import numpy as np
 import pytest
 
 from genre_classifier.cli.forms import form_of
-from tests.support.audio import encode, tone
 
 ANSWER = {"file": "a.wav", "genre": "jazz", "confidence": 0.5, "uncertain": False, "duration": 3.0}
-
-
-@pytest.fixture
-def music(tmp_path):
-    folder = tmp_path / "music"
-    folder.mkdir()
-    (folder / "a.wav").write_bytes(encode(tone(4)))
-    (folder / "b.flac").write_bytes(encode(tone(4, 110), container="FLAC"))
-    return folder
 
 
 def others_npz(path):
