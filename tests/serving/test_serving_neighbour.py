@@ -284,7 +284,9 @@ def test_killed_it_takes_its_workers_along_and_the_next_one_starts(own, home, mo
     assert len(folders(temporary)) == 1
     with socket.create_server(("127.0.0.1", own.port)):  # nobody holds it
         pass
-    with Server(home, TMPDIR=str(temporary), GENRE_MODEL=str(model), GENRE_WORKERS="1") as following:
+    again = home / "again"  # with a log of its own
+    again.mkdir()
+    with Server(again, TMPDIR=str(temporary), GENRE_MODEL=str(model), GENRE_WORKERS="1") as following:
         assert classify(following).status_code == 200
         assert len(folders(temporary)) == 1
     assert not folders(temporary)
