@@ -48,12 +48,12 @@ format: $(VENV)/dev-$(RUNTIME).installed  ## format the code and fix what can be
 lock: LOCK = build/uv/bin/uv pip compile --quiet --universal --generate-hashes --fork-strategy fewest \
 	--python-version 3.11 --annotation-style line --custom-compile-command "make lock" $(LOCK_OPTIONS) pyproject.toml
 lock: build/uv/bin/uv  ## write requirements/ from pyproject.toml; LOCK_OPTIONS=--upgrade takes the newest versions
-	$(LOCK) --extra gpu --extra serve --output-file requirements/gpu.txt > /dev/null
+	$(LOCK) --extra gpu --extra serve --extra batch --output-file requirements/gpu.txt > /dev/null
 	sed -n 's/^onnxruntime-gpu==\([^ ]*\).*/onnxruntime==\1/p' requirements/gpu.txt > build/one-version.txt
 	echo torch | $(LOCK) --excludes - --constraints build/one-version.txt --extra dev \
 		--output-file requirements/dev.txt > /dev/null
-	$(LOCK) --constraints requirements/dev.txt --extra cpu --extra serve --output-file requirements/cpu.txt > /dev/null
-	$(LOCK) --constraints requirements/dev.txt --extra gpu --extra serve --output-file requirements/gpu.txt > /dev/null
+	$(LOCK) --constraints requirements/dev.txt --extra cpu --extra serve --extra batch --output-file requirements/cpu.txt > /dev/null
+	$(LOCK) --constraints requirements/dev.txt --extra gpu --extra serve --extra batch --output-file requirements/gpu.txt > /dev/null
 
 release: $(VENV)/dev-$(RUNTIME).installed  ## write wheel, sdist and bento to dist/
 	rm -rf dist build
