@@ -53,6 +53,7 @@ class Classifier:
         batch_size: int | None = None,
         gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
         max_seconds: float | None = None,
+        file_seconds: float | None = None,
         isolate: bool = False,
     ) -> None:
         """Load a model.
@@ -64,6 +65,8 @@ class Classifier:
             batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
             gpu_memory_mb: MiB that the session may take of a GPU.
             max_seconds: the longest audio that is accepted; no limit if None.
+            file_seconds: the longest that decoding one file may take, by the clock; no limit if None. It holds where
+                files are decoded in processes that can be ended: see `isolate`.
             isolate: decode single files too in a process that can be ended, as `classify_files` does where the system
                 allows it: for files from strangers.
 
@@ -88,6 +91,7 @@ class Classifier:
         self.batch_size = batch_size or (CPU_BATCH if on_cpu else GPU_BATCH)
         """Most chunks in one run."""
         self._max_seconds = max_seconds
+        self._file_seconds = file_seconds
         runners = self._readers if on_cpu else GPU_RUNNERS
         self._batcher = ChunkBatcher(session.run, batch_size=self.batch_size, runners=runners)
 
@@ -199,7 +203,9 @@ class Classifier:
     ) -> Generator[NDArray[np.float32]]:
         """The audible chunks of a clip, decoded here or in a process of the pool."""
         if self._pool and isolate and not isinstance(source, np.ndarray):
-            return self._pool.read(clip, source, max_seconds=self._max_seconds, abandoned=abandoned)
+            return self._pool.read(
+                clip, source, max_seconds=self._max_seconds, file_seconds=self._file_seconds, abandoned=abandoned
+            )
         return clip.read(source, sample_rate=sample_rate, max_seconds=self._max_seconds)
 
     def _read(self, rows: ClipRows, chunks: Generator[NDArray[np.float32]], abandoned: Event) -> None:

@@ -49,7 +49,7 @@ def pins(text):
 def test_it_holds_the_code_the_models_and_the_licences(bentos, bentofile):
     source = bentos[bentofile] / "src"
     packed = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-    code = repository_files("genre_classifier", "serving")
+    code = repository_files("genre_classifier", "serving", "batch")
     beside = {name for name in repository_files() if BESIDE_THE_CODE.fullmatch(name)}
     assert {"artifacts/genre.onnx", "artifacts/CARD.md", "LICENSE", "THIRD_PARTY_NOTICES.md"} <= beside
     assert packed == code | beside | {"bentofile.yaml"}  # which is BentoML's own

@@ -66,7 +66,7 @@ class DecoderPool:
         source: FileSource,
         *,
         max_seconds: float | None = None,
-        deadline: float | None = None,
+        file_seconds: float | None = None,
         abandoned: Event | None = None,
         opened: Callable[[float], object] | None = None,
     ) -> Generator[NDArray[np.float32]]:
@@ -76,7 +76,8 @@ class DecoderPool:
             clip: told at the end what `Clip.read` would have found.
             source: a path, a file's bytes or a file object.
             max_seconds: the longest audio that is accepted; no limit if None.
-            deadline: on the clock `time.monotonic`, after which decoding is ended; none if None.
+            file_seconds: the longest that decoding may take by the clock, without what the caller does with each chunk;
+                no limit if None.
             abandoned: ends decoding soon after it is set, from another thread.
             opened: told how many seconds of music the file has by its header.
 
@@ -87,9 +88,8 @@ class DecoderPool:
             file = _with_descriptor(open_source(source, stack), stack)
             decoder = self._take()
             stack.callback(self._give_back, decoder)
-            yield from decoder.decode(
-                file, clip, max_seconds, Limits(deadline or math.inf, abandoned or Event()), opened
-            )
+            deadline = math.inf if file_seconds is None else monotonic() + file_seconds
+            yield from decoder.decode(file, clip, max_seconds, Limits(deadline, abandoned or Event()), opened)
 
     def close(self) -> None:
         """End the processes; those at work end with their file."""
@@ -178,7 +178,9 @@ class _Decoder:
             if "slot" in message:
                 chunk = self._chunks[message["slot"]].copy()
                 self._send({"free": message["slot"]})
+                handed_out = monotonic()
                 yield chunk
+                limits = limits._replace(deadline=limits.deadline + monotonic() - handed_out)
             elif "seconds" in message:
                 if opened:
                     opened(message["seconds"])

@@ -203,7 +203,7 @@ def test_a_process_that_is_told_to_stop_finishes_its_file(pool):
 
 
 def test_a_process_that_hangs_is_ended_at_the_deadline(pool):
-    chunks = pool.read(Clip(), SONG, deadline=monotonic() + 1)
+    chunks = pool.read(Clip(), SONG, file_seconds=1)
     next(chunks)
     stopped = children()
     for child in stopped:

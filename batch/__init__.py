@@ -1,0 +1,1 @@
+"""A library of music, wherever it lies, to Parquet: by shards, on one machine or a Ray cluster."""

@@ -1,0 +1,80 @@
+"""Ray Data hands out parts to a pool of actors. It is given names alone; each actor reads and writes by itself."""
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from batch.job import PartDone, work_on
+from batch.sources import Part, cut_part
+from batch.worker import Counts, Worker, WorkerOptions
+
+
+class RayError(Exception):
+    """Ray cannot be used; the message is one sentence."""
+
+
+class PartActor:
+    """A loaded model in a process of Ray's."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self._worker = Worker(options)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """Do the one part of a batch; what goes back is a few numbers."""
+        (number,), (digest,), (uris,), (ids,) = (batch[name] for name in ("number", "digest", "uris", "ids"))
+        done = work_on(self._worker, Part(int(number), str(digest), list(uris), list(ids)))
+        counts = done.counts
+        return {
+            "number": [done.number],
+            "rows": [counts.rows],
+            "chunks": [counts.chunks],
+            "music_seconds": [counts.music_seconds],
+            "errors": [list(counts.errors.elements())],
+            "failure": [done.failure or ""],
+        }
+
+
+def work_on_ray(
+    todo: list[int], files: pa.Table, options: WorkerOptions, args: argparse.Namespace
+) -> Iterator[PartDone]:
+    """Let a cluster do the parts, and yield what came of each as it is done.
+
+    Raises:
+        RayError: Ray is missing, there is no such cluster, or it has too few processors.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: PLC0415
+        import ray.data  # noqa: PLC0415
+    except ImportError as error:
+        raise RayError('--ray needs Ray: pip install "genre-classifier[ray]".') from error
+    if not todo:
+        return
+    try:
+        if not ray.is_initialized():
+            ray.init(address=None if args.ray == "local" else args.ray, include_dashboard=False if args.ray == "local" else None, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise RayError(f"There is no Ray cluster at {args.ray}.") from error
+    # One processor stays free: a pool that takes the last one leaves none for Ray Data's own tasks, and hangs.
+    most = int((ray.cluster_resources().get("CPU", 0) - 1) // args.cpus_per_actor)
+    if most < 1:
+        raise RayError("The Ray cluster needs at least one processor more than an actor takes.")
+    actors = min(args.actors or most, most, len(todo))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    parts = [cut_part(files, number, args.files_per_part)._asdict() for number in todo]
+    results = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+        PartActor,
+        fn_constructor_args=(options,),
+        batch_size=1,
+        num_cpus=args.cpus_per_actor,
+        num_gpus=args.gpus_per_actor,
+        concurrency=actors,
+    )
+    for row in results.iter_rows():
+        counts = Counts(row["rows"], row["chunks"], row["music_seconds"], Counter(row["errors"]))
+        yield PartDone(row["number"], counts, row["failure"] or None)
