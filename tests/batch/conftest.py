@@ -1,0 +1,63 @@
+"""A folder of short clips, and a run of `python -m batch`."""
+
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tests.support import ROOT
+from tests.support.audio import encode, tone
+
+CLIPS = 6
+FILES = 300
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory):
+    """300 clips of 3 seconds, links to a few; one is broken, one is a pipe that nobody writes to."""
+    folder = tmp_path_factory.mktemp("music")
+    clips = tmp_path_factory.mktemp("clips")
+    for number in range(CLIPS):
+        (clips / f"{number}.wav").write_bytes(encode(tone(3, 110 * (number + 1))))
+    for number in range(FILES - 2):
+        (folder / f"{number:04d}.wav").hardlink_to(clips / f"{number % CLIPS}.wav")
+    (folder / "broken.mp3").write_bytes(b"no music" * 100)
+    os.mkfifo(folder / "pipe.wav")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def batch(stand_in):
+    """Run the command line; its process."""
+
+    def run(*arguments, code=0, **variables):
+        environment = {**os.environ, "GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu", **variables}
+        command = [sys.executable, "-m", "batch", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def read(output):
+    """All rows of a folder of parts, by uri; each uri once."""
+    rows = pa.concat_tables(parquet.read_table(path) for path in sorted(output.glob("*.parquet"))).to_pylist()
+    assert len({row["uri"] for row in rows}) == len(rows)
+    return {row["uri"]: row for row in rows}
+
+
+def without_time(rows):
+    """Rows that must be the same whoever made them: floats are rounded, since runs of other sizes add otherwise."""
+    return {
+        uri: (row["id"], row["genre"], round(row["confidence"] or 0, 4), row["duration"], row["votes"], row["error"])
+        for uri, row in rows.items()
+    }
+
+
+def inodes(output):
+    """What tells whether a part has been written again."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in output.glob("*.parquet")}

@@ -1,0 +1,67 @@
+"""Shards on one machine: every file has one row, and a part that exists is left alone."""
+
+import csv
+
+from tests.batch.conftest import FILES, inodes, read, without_time
+from tests.support.stand_in import write_stand_in
+
+PARTS = ("--files-per-part", "40")
+
+
+def test_every_file_has_its_row(batch, music, tmp_path):
+    done = batch(music, tmp_path / "out", *PARTS)
+    rows = read(tmp_path / "out")
+    assert len(rows) == FILES
+    errors = {uri.rpartition("/")[2]: row["error_kind"] for uri, row in rows.items() if row["error"]}
+    assert errors == {"broken.mp3": "undecodable", "pipe.wav": "missing"}
+    good = rows[str(music / "0000.wav")]
+    assert good["genre"] == max(good["votes"], key=lambda vote: vote[1])[0]
+    assert len(good["embedding"]) == 128
+    assert f"{FILES} rows" in done.stdout
+    before = inodes(tmp_path / "out")
+    assert batch(music, tmp_path / "out", *PARTS).stdout.startswith("0 rows")
+    assert inodes(tmp_path / "out") == before
+
+
+def test_shards_make_the_same_rows(batch, music, tmp_path):
+    batch(music, tmp_path / "whole", *PARTS)
+    for index in range(3):
+        batch(music, tmp_path / "shards", *PARTS, "--shard", f"{index}/3")
+    assert inodes(tmp_path / "shards").keys() == inodes(tmp_path / "whole").keys()
+    assert without_time(read(tmp_path / "shards")) == without_time(read(tmp_path / "whole"))
+
+
+def test_another_list_is_noticed(batch, music, tmp_path):
+    files = tmp_path / "list.csv"
+
+    def write(names):
+        with files.open("w", newline="") as file:
+            csv.writer(file).writerows([("uri", "id"), *((music / name, name[:4]) for name in names)])
+
+    write([f"{number:04d}.wav" for number in range(20)])
+    batch(files, tmp_path / "out", "--files-per-part", "10")
+    before = inodes(tmp_path / "out")
+    assert read(tmp_path / "out")[str(music / "0003.wav")]["id"] == "0003"
+    write([*(f"{number:04d}.wav" for number in range(15)), "nothing.wav"])
+    assert "--prune" in batch(files, tmp_path / "out", "--files-per-part", "10", code=2).stderr
+    assert inodes(tmp_path / "out") == before
+    batch(files, tmp_path / "out", "--files-per-part", "10", "--prune")
+    assert len(read(tmp_path / "out")) == 16
+    assert len(before.items() & inodes(tmp_path / "out").items()) == 1
+
+
+def test_a_new_model_writes_beside_the_old_one(batch, music, tmp_path):
+    batch(music, tmp_path / "out", "--files-per-part", "100")
+    before = inodes(tmp_path / "out")
+    newer = write_stand_in(tmp_path / "newer.onnx", metadata={"version": "newer"})
+    batch(music, tmp_path / "out", "--files-per-part", "100", "--model", newer)
+    after = inodes(tmp_path / "out")
+    assert before.items() < after.items()
+    assert len(after) == 2 * len(before)
+
+
+def test_wrong_use_is_one_sentence(batch, music, tmp_path):
+    for arguments in ((tmp_path / "none", tmp_path / "out"), ("s3://key:secret@bucket/a", tmp_path / "out")):
+        error = batch(*arguments, code=2).stderr
+        assert error.count("\n") == 1
+    batch(music, tmp_path / "out", "--shard", "3/3", code=2)
