@@ -21,8 +21,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("output", metavar="OUTPUT", help="the folder of the parts, or its URI")
     parser.add_argument("--files-per-part", type=_positive, default=1000, metavar="N", help="default: 1000")
-    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="every Nth part from the Ith, from 0")
-    parser.add_argument("--file-seconds", type=_seconds, default=300.0, metavar="S", help="most for one file; default: 300")
+    parser.add_argument(
+        "--shard", type=_shard, default=(0, 1), metavar="I/N", help="every Nth part from the Ith, from 0"
+    )
+    parser.add_argument(
+        "--file-seconds", type=_seconds, default=300.0, metavar="S", help="most for one file; default: 300"
+    )
     parser.add_argument(
         "--file-megabytes", type=_positive, default=512, metavar="MB", help="most to fetch of one; default: 512"
     )

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -102,7 +102,9 @@ def _download(uri: str, copy: Path, limits: FetchLimits, deadline: float) -> Non
             raise FetchError("There is no such file in the storage.", "missing") from error
         except (OSError, pa.ArrowException) as error:
             if attempt == ATTEMPTS or monotonic() + wait > deadline:
-                raise FetchError(f"The storage does not give the file after {attempt} attempts.", "unreachable") from error
+                raise FetchError(
+                    f"The storage does not give the file after {attempt} attempts.", "unreachable"
+                ) from error
         time.sleep(wait)
         wait *= 2
     return None

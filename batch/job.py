@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from batch.parts import Output, part_name
+from batch.parts import part_name
 from batch.progress import Progress, say_summary
 from batch.sources import Part, SourceError, cut_part, list_files, part_count
 from batch.worker import Counts, Worker, WorkerOptions

@@ -53,6 +53,8 @@ def say_summary(counts: Counts, failures: int, seconds: float) -> None:
     """Say in a few lines what was done."""
     errors = ", ".join(f"{count} {kind}" for kind, count in counts.errors.most_common()) or "none"
     print(f"{counts.rows} rows in {seconds:.1f} seconds; errors: {errors}.")
-    print(f"{counts.music_seconds / 3600:.1f} hours of music, {counts.chunks / max(seconds, 1e-9):.1f} chunks a second.")
+    print(
+        f"{counts.music_seconds / 3600:.1f} hours of music, {counts.chunks / max(seconds, 1e-9):.1f} chunks a second."
+    )
     if failures:
         print(f"{failures} parts could not be written: the same command tries them again.", file=sys.stderr)

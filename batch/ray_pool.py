@@ -56,7 +56,11 @@ def work_on_ray(
         return
     try:
         if not ray.is_initialized():
-            ray.init(address=None if args.ray == "local" else args.ray, include_dashboard=False if args.ray == "local" else None, log_to_driver=False)
+            ray.init(
+                address=None if args.ray == "local" else args.ray,
+                include_dashboard=False if args.ray == "local" else None,
+                log_to_driver=False,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RayError(f"There is no Ray cluster at {args.ray}.") from error
     # One processor stays free: a pool that takes the last one leaves none for Ray Data's own tasks, and hangs.

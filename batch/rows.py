@@ -37,7 +37,9 @@ def schema(info: ModelInfo) -> pa.Schema:
     return SCHEMA.with_metadata({"model_version": info.version, "labels": json.dumps(info.labels)})
 
 
-def make_row(uri: str, identity: str | None, answer: Analysis | Exception, info: ModelInfo, seconds: float) -> dict[str, Any]:
+def make_row(
+    uri: str, identity: str | None, answer: Analysis | Exception, info: ModelInfo, seconds: float
+) -> dict[str, Any]:
     """The row of a file; where it has no answer, its error and nulls."""
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     row |= {"uri": uri, "id": identity, "model_version": info.version, "seconds": seconds}

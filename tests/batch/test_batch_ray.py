@@ -1,0 +1,85 @@
+"""A Ray cluster of two nodes on this machine, whose nodes, actors and drivers are killed."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.batch.conftest import FILES, inodes, read, without_time
+from tests.support import ROOT
+
+PARTS = ("--files-per-part", "10")
+WAIT_SECONDS = 120
+
+
+@pytest.fixture
+def cluster():
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def start(music, output, cluster, stand_in):
+    environment = {**os.environ, "GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu"}
+    command = [sys.executable, "-m", "batch", music, output, *PARTS, "--ray", cluster.address]
+    return subprocess.Popen(
+        [*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_parts(output, count, driver):
+    end = time.monotonic() + WAIT_SECONDS
+    while len(inodes(output)) < count:
+        assert driver.poll() is None, driver.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def actors():
+    """The processes of this test's actors: descendants of this process, as the cluster is."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "MapWorker" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+def test_kills_cost_no_row(cluster, batch, music, stand_in, tmp_path, seed):
+    rng = random.Random(seed)
+    output = tmp_path / "out"
+    node = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    driver = start(music, output, cluster, stand_in)
+    wait_for_parts(output, rng.randrange(1, 6), driver)
+    first = inodes(output)
+    cluster.remove_node(node, allow_graceful=False)
+    wait_for_parts(output, len(inodes(output)) + rng.randrange(1, 4), driver)
+    driver.kill()
+    driver.communicate()
+    second = inodes(output)
+    assert first.items() <= second.items()
+    assert len(second) < FILES // 10
+    driver = start(music, output, cluster, stand_in)
+    wait_for_parts(output, len(inodes(output)) + rng.randrange(1, 4), driver)
+    victims = actors()
+    assert victims
+    victims[0].kill()
+    said, _ = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 0, said
+    assert second.items() <= inodes(output).items()
+    assert len(inodes(output)) == FILES // 10
+    rows = read(output)
+    assert len(rows) == FILES
+    batch(music, tmp_path / "here", *PARTS)
+    assert without_time(rows) == without_time(read(tmp_path / "here"))
