@@ -95,7 +95,7 @@ def is_made(words):
 def is_parsed(words):
     """Arguments of a module with a parser of its own."""
     name, *arguments = words[words.index("-m") + 1 :]
-    module = importlib.import_module(name if name not in {"train", "export"} else f"{name}.__main__")
+    module = importlib.import_module(name if name not in {"train", "export", "batch"} else f"{name}.__main__")
     if arguments or hasattr(module, "parse_args"):
         module.parse_args(arguments)
 
@@ -134,6 +134,7 @@ TAKERS = {
     "make": is_made,
     "python -m train": is_parsed,
     "python -m export": is_parsed,
+    "python -m batch": is_parsed,
     "python -m benchmarks": is_parsed,
     "torchrun": is_parsed,
     "pip install": is_installed,
