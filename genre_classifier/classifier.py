@@ -49,6 +49,7 @@ class Classifier:
         model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
         provider: Provider = "auto",
+        jobs: int | None = None,
         threads: int = 0,
         batch_size: int | None = None,
         gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
@@ -61,6 +62,7 @@ class Classifier:
         Args:
             model: "genre" or "cnn", which ship, or the path of an ONNX file.
             provider: "auto" takes CUDA where it works, else the CPU; "cuda" and "cpu" insist.
+            jobs: cores to use, for decoding and for runs; all that the process may use if None.
             threads: CPU threads of one run; 0 gives each run one thread and runs as many at a time as there are cores.
             batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
             gpu_memory_mb: MiB that the session may take of a GPU.
@@ -75,7 +77,7 @@ class Classifier:
         """
         # Several runs at a time share out the cores better than threads within one run do.
         threads = threads or 1
-        self._readers = max(1, cores() // threads)
+        self._readers = max(1, (jobs or cores()) // threads)
         self._isolate = isolate
         self._pool = DecoderPool(self._readers) if SUPPORTED else None
         if self._pool and isolate:

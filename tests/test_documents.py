@@ -268,6 +268,22 @@ def test_speed_is_as_measured():
     assert set(chosen) <= set(table.splitlines())
 
 
+def test_the_speed_of_the_other_model_is_as_measured():
+    graph, latency = summary.read("graph"), summary.read("cnn/latency")
+    chunk = graph["ms_per_chunk"]["1 cores, batch 10"]
+    ratio = chunk["librosa + torch CNN"] / chunk["ONNX Runtime CPU, genre-cnn"]
+    one, eight = (latency["latency"][f"30 s MP3, {clients} clients"]["service"] for clients in (1, 8))
+    p50, rate = latency["ratios"].values()
+    for document in ("README.md", "docs/benchmarks.md"):
+        text = flowing(document)
+        assert f"takes {chunk['ONNX Runtime CPU, genre-cnn']:.1f} ms" in text
+        assert f"in that run, {ratio:.1f} times as fast" in text
+        assert f"a p50 of {one['p50_ms']:.0f} ms" in text
+        assert f"{p50:.1f} times as fast as the librosa server" in text
+        assert f"{eight['a_second']:.1f} requests a second" in text
+        assert f"{rate:.1f} times as many" in text
+
+
 def test_batching_is_as_measured():
     text = section("docs/benchmarks.md", "Method")
     measured = {name: each for name, each in summary.read("batching").items() if name.endswith("clients")}

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from genre_classifier.atomic import replacing
 from genre_classifier.classifier import Analysis
+from genre_classifier.cli.files import place
 from genre_classifier.cli.results import ResultsError
 
 SAVE_EVERY = 1000  # files, so that little is lost should the run be killed
 
 
-class _Content(NamedTuple):
-    """What the file holds, by the names of its arrays."""
+class Content(NamedTuple):
+    """What such a file holds, by the names of its arrays."""
 
     files: npt.NDArray[np.str_]
     embeddings: npt.NDArray[np.float32]
@@ -46,7 +47,7 @@ class Embeddings:
             self._save()
         except OSError as error:
             raise ResultsError(f"{path} cannot be written: {error.strerror or error}.") from error
-        self.done = frozenset(self._files)
+        self.done = frozenset(map(place, self._files))
 
     def write(self, file: str, analysis: Analysis) -> None:
         """Add a file's embedding."""
@@ -56,14 +57,14 @@ class Embeddings:
             self._save()
 
     def _continue(self) -> None:
-        content = _read(self._path)
+        content = read_embeddings(self._path)
         if content is None or str(content.model) != self._version:
             raise ResultsError(f"{self._path} holds something else than this model's embeddings: left as it is.")
         self._files, self._embeddings = content.files.tolist(), list(content.embeddings)
 
     def _save(self) -> None:
         embeddings = np.stack(self._embeddings) if self._files else np.empty((0, 0), np.float32)
-        content = _Content(np.array(self._files, np.str_), embeddings, np.array(self._version))
+        content = Content(np.array(self._files, np.str_), embeddings, np.array(self._version))
         with replacing(self._path) as part, part.open("wb") as file:
             np.savez(file, **content._asdict())
 
@@ -82,16 +83,21 @@ def is_embeddings(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    return path.stat().st_size == 0 or _read(path) is not None
+    return path.stat().st_size == 0 or read_embeddings(path) is not None
 
 
-def _read(path: Path) -> _Content | None:
+def read_embeddings(path: Path) -> Content | None:
+    """What a file holds; None if it is something else.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         try:
             with np.load(file) as held:
-                if set(held.files) != set(_Content._fields):
+                if set(held.files) != set(Content._fields):
                     return None
-                content = _Content(**held)
+                content = Content(**held)
         except Exception:  # noqa: BLE001 (reading an arbitrary file can raise anything)
             return None
     files, embeddings, model = content

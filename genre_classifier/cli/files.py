@@ -2,27 +2,48 @@
 
 import glob
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from genre_classifier.audio.suffixes import AUDIO_SUFFIXES
+
+STDIN = "-"  # the name of standard input
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:
     """List the files that paths mean, each once however it is named, in order.
 
     Args:
-        paths: a file means itself; a folder means the audio files in it and below, by their suffix, except hidden
-            ones; a pattern, as `glob` has them with `**` for any depth, means whatever it matches. Missing paths and
-            folders that cannot be read are returned as files and reported later.
+        paths: - means standard input; a file means itself; a folder means the audio files in it and below, by their
+            suffix, except hidden ones; a pattern, as `glob` has them with `**` for any depth, means what it matches.
+            Missing paths and folders that cannot be read are returned as files and reported later.
     """
     found: dict[str, Path] = {}
     for path in paths:
+        if path == STDIN:
+            found.setdefault(STDIN, Path(STDIN))
+            continue
         matching = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
         for each in matching or [path]:
             for file in _inside(each) if os.path.isdir(each) else [each]:
-                found.setdefault(_place(file), Path(file))
+                named = Path(file)
+                found.setdefault(place(file), named.absolute() if str(named) == STDIN else named)
     return list(found.values())
+
+
+def read_list(name: str) -> list[str]:
+    """The paths in a list: one a line, or each ended by a zero byte as `find -print0` does.
+
+    Args:
+        name: of the list's file, or - for standard input.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return [os.path.join(".", STDIN) if line == STDIN.encode() else os.fsdecode(line) for line in lines if line]
 
 
 def _inside(folder: str) -> list[str]:
@@ -40,7 +61,7 @@ def _inside(folder: str) -> list[str]:
     return sorted([*found, *(error.filename for error in closed)], key=Path)
 
 
-def _place(file: str) -> str:
+def place(file: str) -> str:
     """Where a file lies, whatever path leads there; a link to a file is a file of its own."""
     folder, name = os.path.split(file)
     return os.path.join(os.path.realpath(folder), name)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from genre_classifier.verdict import Verdict
 
-COLUMNS = ("file", "genre", "confidence", "uncertain", "recognised", "duration", "warning")
-SEGMENT_COLUMNS = ("file", "start", "end", "genre")
+COLUMNS = ("file", "genre", "confidence", "uncertain", "recognised", "duration", "warning", "error")
+SEGMENT_COLUMNS = ("file", "start", "end", "genre", "error")
+ERROR_FIELDS = {"file", "error", "kind"}
 FIELDS = {"file", *(name for name, field in Verdict.model_fields.items() if field.is_required())}
 HEADING = "sure  length  file"  # of a table, after the genre
 
@@ -57,11 +58,13 @@ def _is_json(text: str) -> bool:
         return not last or _is_answer(json.loads(last))
     except ValueError:  # unfinished; alone, it must at least look like an answer
         start = JSON_START.decode()
-        return last[: len(start)] == start[: len(last)] and (bool(lines) or '", "genre": "' in last)
+        return last[: len(start)] == start[: len(last)] and (
+            bool(lines) or any(f'", "{field}": "' in last for field in ("genre", "error"))
+        )
 
 
 def _is_answer(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() >= FIELDS
+    return isinstance(value, dict) and (value.keys() >= FIELDS or value.keys() == ERROR_FIELDS)
 
 
 def _is_csv(text: str) -> bool:

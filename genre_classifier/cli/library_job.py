@@ -1,24 +1,30 @@
 """Classify a library of music file by file, and write the results: a report, embeddings, tags."""
 
+import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Self
 
 from tqdm import tqdm
 
 from genre_classifier.audio import AudioError
-from genre_classifier.classifier import Analysis, Classifier
+from genre_classifier.classifier import Classifier
 from genre_classifier.cli.embeddings import Embeddings, is_embeddings
-from genre_classifier.cli.files import find_files, inode, is_music, is_same
+from genre_classifier.cli.extras import need_mutagen
+from genre_classifier.cli.files import STDIN, find_files, inode, is_music, is_same, place, read_list
 from genre_classifier.cli.forms import is_report
-from genre_classifier.cli.report import open_report, printable
-from genre_classifier.cli.results import ResultsError, TagError
-from genre_classifier.session import ModelError, ModelInfo
+from genre_classifier.cli.report import Report, open_report
+from genre_classifier.cli.results import JobError, Results, ResultsError, TagError
+from genre_classifier.cli.summary import Tally
+from genre_classifier.session import ModelError
 from genre_classifier.settings import Settings, read_settings
 from genre_classifier.verdict import ClassifyOptions
+
+if TYPE_CHECKING:  # its library is an extra
+    from genre_classifier.cli.tags import TagPolicy
 
 FAILED = 1
 
@@ -28,7 +34,9 @@ class LibraryJob:
     """What to classify and what to write."""
 
     paths: Sequence[str]
-    """Files, folders and patterns."""
+    """Files, folders and patterns; - for standard input."""
+    files_from: str | None
+    """A list of more of them."""
     form: str
     """Of the report: table, json or csv."""
     top_k: int | None
@@ -38,27 +46,30 @@ class LibraryJob:
     """The report's file; the screen if None."""
     embeddings: Path | None
     """An .npz file."""
-    write_tags: bool
     skip_existing: bool
     """Continue with an earlier run's files."""
+    retry_failed: bool
+    """Of these, try again those that failed."""
     overwrite: bool
     """Replace outputs that this program did not write; never music."""
     model: str | None
     """A name or a path; what the settings say if None."""
+    jobs: int | None
+    """Cores to use; all if None."""
+    quiet: bool
+    write_tags: bool
+    overwrite_tags: bool
+    tag_uncertain: bool
+    min_confidence: float | None
+    genre_names: Path | None
+    dry_run: bool
+    journal: Path | None
+    """Of the genres that stood in tags; a new file if None."""
 
-
-class JobError(Exception):
-    """The job cannot begin; the message is one sentence."""
-
-
-class Results(Protocol):
-    """Something that keeps results."""
-
-    done: frozenset[str]
-    """The files that it holds from an earlier run."""
-
-    def write(self, file: str, analysis: Analysis) -> None:
-        """Keep one file's results."""
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> Self:
+        """The job that the arguments ask for."""
+        return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
 
 
 def classify_library(job: LibraryJob) -> int:
@@ -69,63 +80,77 @@ def classify_library(job: LibraryJob) -> int:
     """
     files = _find(job)
     _check_outputs(job, files)
-    failures = {"classified": 0, "tagged": 0}
-
-    def fail(what: str, file: Path, error: Exception) -> None:
-        failures[what] += 1
-        tqdm.write(f"{printable(str(file))}: {error}", file=sys.stderr)
-
+    if job.write_tags:
+        need_mutagen("--write-tags")
+    tally = Tally()
     with ExitStack() as stack:
+        stack.callback(tally.say, job)  # when all else is closed, also where the run is interrupted
         try:
             classifier = _open_classifier(job)
             options = ClassifyOptions(top_k=job.top_k)
             options.check(len(classifier.info.labels))
-            results = _open_results(job, classifier.info, stack)
+            report, results = _open_results(job, classifier, tally, stack)
         except (ModelError, ResultsError, SystemExit, ValueError) as error:
             raise JobError(str(error)) from error
-        files = [file for file in files if any(str(file) not in each.done for each in results)]
-        analyses = classifier.analyse_files(files, options)
-        for file, analysis in tqdm(analyses, total=len(files), unit="file", disable=None, leave=False):
+        tally.begin([file for file in files if place(str(file)) in report.failed], len(files))
+        files = [file for file in files if _is_wanted(place(str(file)), report, results)]
+        bar = tqdm(files, unit="file", disable=True if job.quiet else None, leave=False)
+        for file, (_, analysis) in zip(bar, classifier.analyse_files(_sources(files), options), strict=False):
             if isinstance(analysis, AudioError):
-                fail("classified", file, analysis)
+                tally.fail("classified", file, analysis)
+                report.write_error(str(file), analysis)
                 continue
+            tally.add(analysis.verdict)
             for each in results:
                 try:
-                    if str(file) not in each.done:
+                    if place(str(file)) not in each.done:
                         each.write(str(file), analysis)
                 except TagError as error:
-                    fail("tagged", file, error)
-    for what, count in failures.items():
-        if count:
-            print(f"{count} of {len(files)} files could not be {what}.", file=sys.stderr)
-    return FAILED if any(failures.values()) else 0
+                    tally.fail("tagged", file, error)
+    return FAILED if tally.failures else 0
 
 
 def _find(job: LibraryJob) -> list[Path]:
-    files = find_files(job.paths)
+    try:
+        listed = read_list(job.files_from) if job.files_from else []
+    except OSError as error:
+        raise JobError(f"--files-from {job.files_from} cannot be read: {error.strerror}.") from error
+    files = find_files([*job.paths, *listed])
     if not files:
         raise JobError("There are no audio files in what was named.")
     return files
 
 
+def _sources(files: Sequence[Path]) -> Iterator[Path | bytes]:
+    return (sys.stdin.buffer.read() if str(file) == STDIN else file for file in files)
+
+
+def _is_wanted(file: str, report: Report, results: Sequence[Results]) -> bool:
+    return file not in report.failed and any(file not in each.done for each in results)
+
+
 def _check_outputs(job: LibraryJob, files: Sequence[Path]) -> None:
-    """Check, before anything is opened, that no output replaces music, the other output, or what others wrote.
+    """Check, before anything is opened, that no output replaces music, another output, or what others wrote.
 
     Raises:
         JobError: it would.
     """
-    outputs = (("--output", job.output, is_report), ("--embeddings", job.embeddings, is_embeddings))
-    if job.output and job.embeddings and is_same(job.output, job.embeddings):
-        raise JobError("--embeddings and --output must be two files.")
-    for option, path, is_ours in outputs:
-        if path is None or inode(path) is None:
-            continue
-        if is_music(path, files):
+    named = (("--output", job.output), ("--embeddings", job.embeddings), ("--journal", job.journal))
+    outputs = [(option, path) for option, path in named if path]
+    for number, (option, path) in enumerate(outputs):
+        for other, another in outputs[:number]:
+            if is_same(path, another):
+                raise JobError(f"{option} and {other} must be two files.")
+        if inode(path) is not None and is_music(path, files):
             raise JobError(f"{option} {path} would overwrite a piece of music.")
-        if job.overwrite or job.skip_existing or not path.is_file():  # what is continued is checked when it is opened
+    if job.overwrite or job.skip_existing:  # what is continued is checked when it is opened
+        return
+    tests = {"--output": is_report, "--embeddings": is_embeddings}
+    for option, path in outputs:
+        if option not in tests or not path.is_file():
             continue
         try:
-            ours = is_ours(path)
+            ours = tests[option](path)
         except OSError as error:
             raise JobError(f"{option} {path} cannot be read: {error.strerror}.") from error
         if not ours:
@@ -139,6 +164,7 @@ def _open_classifier(job: LibraryJob) -> Classifier:
     return Classifier(
         job.model or settings.model,
         provider=settings.provider,
+        jobs=job.jobs,
         threads=settings.threads,
         batch_size=settings.max_batch_size,
         gpu_memory_mb=settings.gpu_memory_mb,
@@ -147,32 +173,44 @@ def _open_classifier(job: LibraryJob) -> Classifier:
     )
 
 
-def _open_results(job: LibraryJob, info: ModelInfo, stack: ExitStack) -> list[Results]:
+def _open_results(
+    job: LibraryJob, classifier: Classifier, tally: Tally, stack: ExitStack
+) -> tuple[Report, list[Results]]:
     """All that is written to; the report last, so that everything else is done with the files that it lists."""
-    # Before the report, which begins by overwriting the file of an earlier run.
-    write_tags = _tags() if job.write_tags else None
     results: list[Results] = []
     if job.embeddings:
-        embeddings = Embeddings(job.embeddings, info.version, resume=job.skip_existing)
+        embeddings = Embeddings(job.embeddings, classifier.info.version, resume=job.skip_existing)
         results.append(stack.enter_context(embeddings))
+    # Before the report, which begins by overwriting the file of an earlier run.
+    policy = _policy(job, classifier.info.labels) if job.write_tags else None
     report = open_report(
         job.output,
         job.form,
-        info.labels,
+        classifier.info.labels,
         resume=job.skip_existing,
+        retry_failed=job.retry_failed,
         ranking=job.top_k is not None and job.top_k > 1,
         segments=job.segments,
     )
     results.append(stack.enter_context(report))
-    if write_tags:
-        results.insert(0, write_tags(report.done))
-    return results
-
-
-def _tags() -> Callable[[frozenset[str]], Results]:
-    """What writes tags; its library is an extra."""
-    try:
+    if policy:
+        from genre_classifier.cli.journal import Journal, default_journal  # noqa: PLC0415
         from genre_classifier.cli.tags import Tags  # noqa: PLC0415
-    except ImportError as error:
-        raise JobError('--write-tags needs mutagen: pip install "genre-classifier[tags]".') from error
-    return Tags
+
+        journal = None if policy.dry_run else Journal(job.journal or default_journal(job.output))
+        tally.tags = stack.enter_context(Tags(policy, journal, report.done))
+        results.insert(0, tally.tags)
+    return report, results
+
+
+def _policy(job: LibraryJob, labels: Sequence[str]) -> "TagPolicy":
+    from genre_classifier.cli.tags import TagPolicy, read_names  # noqa: PLC0415
+    from genre_classifier.genre_names import display_name  # noqa: PLC0415
+
+    return TagPolicy(
+        overwrite=job.overwrite_tags,
+        uncertain=job.tag_uncertain,
+        min_confidence=job.min_confidence or 0.0,
+        name=read_names(job.genre_names, labels) if job.genre_names else display_name,
+        dry_run=job.dry_run,
+    )

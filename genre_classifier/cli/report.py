@@ -9,26 +9,43 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import NamedTuple, Self, TextIO
 
 from tqdm import tqdm
 
+from genre_classifier.atomic import replacing
+from genre_classifier.audio import AudioError
 from genre_classifier.classifier import Analysis
+from genre_classifier.cli.files import place
 from genre_classifier.cli.forms import COLUMNS, HEADING, JSON_START, SEGMENT_COLUMNS, form_of
 from genre_classifier.cli.results import ResultsError
+from genre_classifier.cli.text import clock, printable
+
+
+class Earlier(NamedTuple):
+    """The places of the files in a report that is continued."""
+
+    done: frozenset[str]
+    failed: frozenset[str]
+
+
+NOTHING = Earlier(frozenset(), frozenset())
 
 
 class Report(ABC):
     """Writes verdicts, flushed line by line, so that an interrupted run can go on."""
 
-    def __init__(self, output: TextIO, done: frozenset[str] = frozenset()) -> None:
-        """Write to an open file or the screen; `done` are the files that a continued report already holds."""
+    def __init__(self, output: TextIO, earlier: Earlier = NOTHING) -> None:
+        """Write to an open file or the screen; `earlier` is what a continued report already holds."""
         self.output = output
-        self.done = done
+        self.done, self.failed = earlier
 
     @abstractmethod
     def write(self, file: str, analysis: Analysis) -> None:
         """Write one file's results."""
+
+    def write_error(self, file: str, error: AudioError) -> None:  # noqa: B027 (a table leaves it to standard error)
+        """Write that a file could not be classified, where the form has a place for it."""
 
     def line(self, text: str) -> None:
         """Write a line without disturbing a progress bar."""
@@ -52,13 +69,17 @@ class JsonReport(Report):
         """Write one file's line."""
         self.line(json.dumps({"file": file, **analysis.verdict.model_dump(mode="json")}))
 
+    def write_error(self, file: str, error: AudioError) -> None:
+        """Write one file's line."""
+        self.line(json.dumps({"file": file, "error": str(error), "kind": error.kind}))
+
 
 class CsvReport(Report):
     """One row a file, or one a segment, with a column for each label's probability."""
 
-    def __init__(self, output: TextIO, done: frozenset[str], columns: Sequence[str], *, header: bool) -> None:
+    def __init__(self, output: TextIO, earlier: Earlier, columns: Sequence[str], *, header: bool) -> None:
         """Write the header, unless the report is continued."""
-        super().__init__(output, done)
+        super().__init__(output, earlier)
         self._segments = columns[: len(SEGMENT_COLUMNS)] == list(SEGMENT_COLUMNS)
         self._labels = columns[len(SEGMENT_COLUMNS if self._segments else COLUMNS) :]
         if header:
@@ -70,13 +91,22 @@ class CsvReport(Report):
         rows: list[list[object]]
         if self._segments:
             rows = [
-                [file, segment.start, segment.end, segment.genre or "", *self._shares(segment.probabilities or {})]
+                [file, segment.start, segment.end, segment.genre or "", "", *self._shares(segment.probabilities or {})]
                 for segment in verdict.segments
             ]
         else:
             recognised = "" if verdict.recognised is None else verdict.recognised
             facts = [verdict.genre, verdict.confidence, verdict.uncertain, recognised, verdict.duration]
-            rows = [[file, *facts, verdict.warning or "", *self._shares(verdict.probabilities)]]
+            rows = [[file, *facts, verdict.warning or "", "", *self._shares(verdict.probabilities)]]
+        self._write(rows)
+
+    def write_error(self, file: str, error: AudioError) -> None:
+        """Write one file's row."""
+        known = SEGMENT_COLUMNS if self._segments else COLUMNS
+        row = {"file": file, "error": str(error)}
+        self._write([[*(row.get(column, "") for column in known), *self._shares({})]])
+
+    def _write(self, rows: Sequence[Sequence[object]]) -> None:
         with tqdm.external_write_mode(file=self.output):
             self.output.write(_csv_lines(rows))
         self.output.flush()
@@ -100,9 +130,7 @@ class TableReport(Report):
         """Write one file's lines; a question mark follows an uncertain genre."""
         verdict = analysis.verdict
         genre = verdict.genre + "?" * verdict.uncertain
-        self.line(
-            f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {_clock(verdict.duration):>6}  {printable(file)}"
-        )
+        self.line(f"{genre:<{self._width}}  {verdict.confidence:4.0%}  {clock(verdict.duration):>6}  {printable(file)}")
         under = " " * (self._width + 2)
         if verdict.recognised is False:
             self.line(f"{under}none of these, most like {verdict.genre}")
@@ -112,40 +140,49 @@ class TableReport(Report):
         if self._segments:
             for like, stretch in groupby(verdict.segments, lambda segment: segment.genre):
                 segments = list(stretch)
-                times = f"{_clock(segments[0].start)}-{_clock(segments[-1].end)}"
+                times = f"{clock(segments[0].start)}-{clock(segments[-1].end)}"
                 self.line(f"{under}{times:>13}  {like or 'silence'}")
         if verdict.warning:
             self.line(f"{under}{verdict.warning}")
 
 
 def open_report(
-    output: Path | None, form: str, labels: Sequence[str], *, resume: bool, ranking: bool, segments: bool
+    output: Path | None,
+    form: str,
+    labels: Sequence[str],
+    *,
+    resume: bool,
+    retry_failed: bool,
+    ranking: bool,
+    segments: bool,
 ) -> Report:
     """The report in a form: json, csv or table, with a file's segments or without.
+
+    A report that is continued loses the rows of files that failed, where these are tried again.
 
     Raises:
         ResultsError: the report cannot be written, or the file holds something else than a report to continue.
     """
     columns = [*(SEGMENT_COLUMNS if segments else COLUMNS), *labels]
-    done: frozenset[str] = frozenset()
+    earlier = NOTHING
     file: TextIO = sys.stdout
     if output:
         try:
             if resume and output.exists():
-                done = _resume(output, form, columns, segments=segments)
+                earlier = _resume(output, form, columns, segments=segments, retry_failed=retry_failed)
             # File names need not be UTF-8: their bytes are written as they are.
             file = output.open("a" if resume else "w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
             raise ResultsError(f"{output} cannot be written: {error.strerror}.") from error
     if form == "json":
-        return JsonReport(file, done)
+        return JsonReport(file, earlier)
     if form == "csv":
-        return CsvReport(file, done, columns, header=file is sys.stdout or file.tell() == 0)
+        return CsvReport(file, earlier, columns, header=file is sys.stdout or file.tell() == 0)
     return TableReport(file, labels, ranking=ranking, segments=segments)
 
 
-def _resume(output: Path, form: str, columns: Sequence[str], *, segments: bool) -> frozenset[str]:
-    """The files that an earlier run has written; its unfinished last line is cut off once the rest is known to fit."""
+def _resume(output: Path, form: str, columns: Sequence[str], *, segments: bool, retry_failed: bool) -> Earlier:
+    """What an earlier run has written; its unfinished last line is cut off once the rest is known to fit."""
     other = ResultsError(
         f"{output} holds something else than the --{form} report of an earlier run, and is left as it is."
     )
@@ -156,28 +193,32 @@ def _resume(output: Path, form: str, columns: Sequence[str], *, segments: bool) 
     whole = written[: written.rfind(b"\n") + 1]
     text = whole.decode("utf-8", errors="surrogateescape")
     if form == "json":
-        done = frozenset(json.loads(line)["file"] for line in text.split("\n")[:-1])
+        lines = text.split("\n")[:-1]
+        rows = list(map(json.loads, lines))
+        if retry_failed:
+            whole = _encode("".join(f"{line}\n" for line, row in zip(lines, rows, strict=True) if not row.get("error")))
     else:
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-        if segments and len(rows) > 1:  # nothing tells whether the last file has all of its rows
-            rows = [row for row in rows if row[0] != rows[-1][0]]
-            whole = _csv_lines(rows).encode("utf-8", errors="surrogateescape")
-        done = frozenset(row[0] for row in rows[1:])
+        cells = list(csv.reader(io.StringIO(text, newline="")))[1:]
+        if segments and cells:  # nothing tells whether the last file has all of its rows
+            cells = [row for row in cells if row[0] != cells[-1][0]]
+        rows = [dict(zip(columns, row, strict=True)) for row in cells]
+        if retry_failed:
+            cells = [row for row, named in zip(cells, rows, strict=True) if not named["error"]]
+        if whole and (segments or retry_failed):
+            whole = _encode(_csv_lines([columns, *cells]))
     if whole != written:
-        output.write_bytes(whole)
-    return done
+        with replacing(output.resolve()) as part:
+            part.write_bytes(whole)
+    failed = frozenset(place(row["file"]) for row in rows if row.get("error"))
+    done = frozenset(place(row["file"]) for row in rows) - failed
+    return Earlier(done, frozenset() if retry_failed else failed)
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows(rows)
     return lines.getvalue()
-
-
-def printable(name: str) -> str:
-    """A file's name as printable text: control characters, which a terminal would obey, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def _clock(seconds: float) -> str:
-    return "{}:{:02}".format(*divmod(round(seconds), 60))

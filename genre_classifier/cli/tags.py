@@ -1,107 +1,124 @@
-"""Write a genre into a music file's own tags without losing any of its music.
+"""Write genres into the tags of those files that want one."""
 
-The tags are changed in a copy beside the file. The copy takes the file's name only when it is on the disk and holds the
-same encoded audio, packet by packet.
-"""
-
-import hashlib
-import os
-import shutil
-from contextlib import suppress
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-import av
-import mutagen
-from mutagen.apev2 import APEv2
-from mutagen.asf import ASFTags
-from mutagen.id3 import ID3, TCON
-from mutagen.mp4 import MP4Tags
+from tqdm import tqdm
 
-from genre_classifier.atomic import remove_leftovers, replacing
 from genre_classifier.classifier import Analysis
-from genre_classifier.cli.results import TagError
+from genre_classifier.cli.genre_tags import GenreTags, tidy
+from genre_classifier.cli.journal import Change, Journal
+from genre_classifier.cli.results import JobError
+from genre_classifier.cli.text import printable
+from genre_classifier.genre_names import display_name
+from genre_classifier.verdict import Verdict
 
-NO_PLACE = "This format has no place for a genre: its tags are left as they are."
-ID3_UTF8, ID3_V23 = 3, (2, 3, 0)
+WRITTEN, KEPT, DOUBTFUL = "written", "kept", "doubtful"
+
+
+@dataclass(frozen=True)
+class TagPolicy:
+    """Which files get a genre, and how it is called."""
+
+    overwrite: bool = False
+    """Also those that have one."""
+    uncertain: bool = False
+    """Also those that are uncertain, not recognised or damaged."""
+    min_confidence: float = 0.0
+    name: Callable[[str], str] = display_name
+    """What to write for a label."""
+    dry_run: bool = False
+    """Say it, and write nothing."""
+
+    def wants(self, verdict: Verdict) -> bool:
+        """Whether a verdict is good enough to be written."""
+        doubt = verdict.uncertain or verdict.recognised is False or bool(verdict.warning)
+        return (self.uncertain or not doubt) and verdict.confidence >= self.min_confidence
 
 
 class Tags:
-    """The genre tags of files."""
+    """The genre tags of files, and a journal of what stood there; a context manager."""
 
-    def __init__(self, done: frozenset[str]) -> None:
-        """`done` are files of an earlier run, which are skipped."""
+    def __init__(self, policy: TagPolicy, journal: Journal | None, done: frozenset[str]) -> None:
+        """A dry run has no journal; `done` are the places of files of an earlier run, which are skipped."""
         self.done = done
+        self.counts = Counter[str]()
+        self._policy = policy
+        self._journal = journal
 
     def write(self, file: str, analysis: Analysis) -> None:
-        """Write a file's genre into its tags and replace the one there.
+        """Write a file's genre into its tags, if the policy says so.
 
         Raises:
-            TagError: the file stays as it is.
+            TagError: it should, and cannot; the file stays as it is.
         """
-        write_genre(Path(file), analysis.verdict.genre)
+        path, verdict = Path(file), analysis.verdict
+        tidy(path)
+        if not self._policy.wants(verdict):
+            self.counts[DOUBTFUL] += 1
+            return
+        tags = GenreTags(path)
+        before, after = tags.genres, tags.with_genre(self._policy.name(verdict.genre))
+        if before == after or (tags.present and not self._policy.overwrite):
+            self.counts[KEPT] += 1
+            return
+        if self._policy.dry_run:
+            tqdm.write(_change(file, tags.present, self._policy.name(verdict.genre)), file=sys.stderr)
+        else:
+            change = Change(str(path.resolve()), before, after)
+            tags.change(after, lambda: self._journal.note(change) if self._journal else None)
+        self.counts[WRITTEN] += 1
+
+    def summary(self) -> list[str]:
+        """What to say at the end, a sentence a line."""
+        verb = "would be written" if self._policy.dry_run else "are written"
+        counts = self.counts
+        lines = [
+            f"Genres {verb} into {counts[WRITTEN]} files; {counts[KEPT]} keep theirs, {counts[DOUBTFUL]} are in doubt."
+        ]
+        if self._journal and self._journal.changes:
+            lines.append(f"What stood there is in the journal: genre-classifier --undo {self._journal.path}")
+        return lines
+
+    def __enter__(self) -> Self:
+        if self._journal:
+            self._journal.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal:
+            self._journal.__exit__(kind, error, trace)
 
 
-def write_genre(path: Path, genre: str) -> None:
-    """Set the genre in a music file's tags: ID3, Vorbis comment, MP4, ASF or APEv2.
+def _change(file: str, present: list[str], genre: str) -> str:
+    return f"{printable(file)}: {printable(', '.join(present)) or 'no genre'} -> {genre}"
+
+
+def read_names(path: Path, labels: Sequence[str]) -> Callable[[str], str]:
+    """Names for labels, from a file with a line for each: hiphop = Hip-Hop; # begins a comment.
 
     Raises:
-        TagError: the file's format has no place for it, or it cannot be written; the file stays as it is.
+        JobError: it cannot be read, or a line is no name of a label.
     """
-    path = path.resolve()  # a link stays a link
-    remove_leftovers(path.parent)  # also where this file's tags need no change
+    names = {}
     try:
-        opened = mutagen.File(path)
-        if opened is None:
-            raise TagError(NO_PLACE)
-        if opened.tags is None:
-            _add_tags(opened)
-        if _set(opened.tags, genre):
-            _save(opened, path)
-    except (mutagen.MutagenError, av.FFmpegError) as error:
-        raise TagError(f"Its tags cannot be changed, and are left as they are: {error}.") from error
-    except OSError as error:
-        raise TagError(f"Its tags cannot be written, and are left as they are: {error.strerror or error}.") from error
-
-
-def _add_tags(opened: Any) -> None:
-    try:
-        opened.add_tags()
-    except (NotImplementedError, mutagen.MutagenError) as error:
-        raise TagError(NO_PLACE) from error
-
-
-def _set(tags: Any, genre: str) -> bool:
-    """Set the genre in tags of any kind; whether that changes them."""
-    # Anything else is a Vorbis comment: mutagen has no public name for all of its kinds.
-    kinds = {ID3: "TCON", MP4Tags: "\xa9gen", ASFTags: "WM/Genre", APEv2: "Genre"}
-    key = next((key for kind, key in kinds.items() if isinstance(tags, kind)), "genre")
-    if [str(each) for each in tags.get(key, ())] == [genre]:
-        return False
-    tags[key] = TCON(encoding=ID3_UTF8, text=[genre]) if isinstance(tags, ID3) else [genre]
-    return True
-
-
-def _save(opened: Any, path: Path) -> None:
-    """Save changed tags in a copy, and replace the file by it."""
-    options = {}
-    if isinstance(opened.tags, ID3) and opened.tags.version == ID3_V23:  # the player in use may know no other
-        opened.tags.update_to_v23()
-        options["v2_version"] = 3
-    with replacing(path) as part:
-        shutil.copy2(path, part)
-        if hasattr(os, "chown"):
-            with suppress(PermissionError):
-                os.chown(part, path.stat().st_uid, path.stat().st_gid)
-        opened.save(part, **options)
-        if _packets(part) != _packets(path):
-            raise TagError("Its tags are left as they are, since its audio would not stay the same.")
-
-
-def _packets(path: Path) -> bytes:
-    """A digest of the encoded audio alone."""
-    digest = hashlib.sha256()
-    with av.open(str(path)) as container:
-        for packet in container.demux(audio=0):
-            digest.update(bytes(packet))
-    return digest.digest()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise JobError(f"--genre-names {path} cannot be read: {reason}.") from error
+    for number, line in enumerate(lines, start=1):
+        label, equals, name = (part.strip() for part in line.partition("="))
+        if not label or label.startswith("#"):
+            continue
+        if not equals or not name or label not in labels:
+            known = ", ".join(labels)
+            raise JobError(f"--genre-names {path}, line {number}: write one of {known}, then = and its name.")
+        names[label] = name
+    return lambda label: names.get(label) or display_name(label)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from genre_classifier.audio import SAMPLE_RATE
+from genre_classifier.genre_names import display_name
 from tests.support import ROOT
 from tests.support.audio import encode, tone
 from tests.support.stand_in import write_stand_in
@@ -80,7 +81,11 @@ def test_csv_has_a_column_for_each_label(cli, music, client):
 def test_bad_files_are_reported_and_the_rest_go_on(cli, music):
     (music / "bad.mp3").write_bytes(b"no music")
     result = cli("--json", music, music / "nothing.wav", status=1)
-    assert len(result.stdout.splitlines()) == 2
+    told = {each["file"]: each.get("kind") for each in map(json.loads, result.stdout.splitlines())}
+    assert len(told) == 4
+    assert (told[str(music / "bad.mp3")], told[str(music / "nothing.wav")]) == ("undecodable", "missing")
+    rows = list(csv.DictReader(cli("--csv", music, status=1).stdout.splitlines()))
+    assert [bool(row["error"]) == bool(row["genre"]) for row in rows] == [False] * 3
     assert f"{music / 'bad.mp3'}: " in result.stderr
     assert f"{music / 'nothing.wav'}: " in result.stderr
     assert result.stderr.endswith("2 of 4 files could not be classified.\n")
@@ -96,7 +101,7 @@ def test_a_pattern_is_what_it_fits(cli, music):
         lines = cli("--json", music / pattern).stdout.splitlines()
         assert [json.loads(line)["file"] for line in lines] == [str(music / name) for name in names]
     result = cli("--json", music / "*.flac", music / "a.wav", status=1)
-    assert len(result.stdout.splitlines()) == 1
+    assert [json.loads(line).get("kind") for line in result.stdout.splitlines()] == ["missing", None]
     assert f"{music / '*.flac'}: " in result.stderr
 
 
@@ -116,6 +121,10 @@ def test_a_file_is_judged_once_however_it_is_named(cli, music, tmp_path):
     assert files_of(cli("--json", *aliases)) == [str(aliases[0])]
 
 
+def told_of(music, long):
+    return [str(music / "gone.mp3"), long, str(music / "._a.wav")]
+
+
 def test_what_is_hidden_is_not_looked_for_and_what_cannot_be_read_is_told(cli, music):
     (music / "._a.wav").write_text("a Mac's note on a.wav")
     (music / ".trash").mkdir()
@@ -123,9 +132,9 @@ def test_what_is_hidden_is_not_looked_for_and_what_cannot_be_read_is_told(cli, m
     (music / "gone.mp3").symlink_to(music / "nowhere")
     long = "x" * 300 + ".mp3"
     result = cli("--json", music, long, music / "._a.wav", status=1)
-    assert files_of(result) == [str(music / "a.wav"), str(music / "deep" / "b.FLAC")]
+    assert files_of(result) == [str(music / "a.wav"), str(music / "deep" / "b.FLAC"), *told_of(music, long)]
     told = [line.partition(": ")[0] for line in result.stderr.splitlines()]
-    assert told == [str(music / "gone.mp3"), long, str(music / "._a.wav"), "3 of 5 files could not be classified."]
+    assert told == [*told_of(music, long), "3 of 5 files could not be classified."]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -219,12 +228,17 @@ def test_an_interrupted_run_goes_on_with_report_and_embeddings(cli, music, tmp_p
 def test_genres_are_written_into_the_files(cli, music):
     (music / "c.au").write_bytes(encode(tone(3), container="AU"))
     before = (music / "c.au").read_bytes()
-    result = cli("--json", "--write-tags", music, status=1)
+    journal = music.parent / "journal.jsonl"
+    result = cli("--json", "--write-tags", "--tag-uncertain", "--journal", journal, music, status=1)
     answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert mutagen.File(music / "a.wav")["TCON"].text == [answers[0]["genre"]]
-    assert mutagen.File(music / "deep" / "b.FLAC")["genre"] == [answers[2]["genre"]]
+    assert mutagen.File(music / "a.wav")["TCON"].text == [display_name(answers[0]["genre"])]
+    assert mutagen.File(music / "deep" / "b.FLAC")["genre"] == [display_name(answers[2]["genre"])]
     assert f"{music / 'c.au'}: This format has no place for a genre" in result.stderr
-    assert result.stderr.endswith("1 of 3 files could not be tagged.\n")
+    assert result.stderr.splitlines()[1:] == [
+        "1 of 3 files could not be tagged.",
+        "Genres are written into 2 files; 0 keep theirs, 0 are in doubt.",
+        f"What stood there is in the journal: genre-classifier --undo {journal}",
+    ]
     assert (music / "c.au").read_bytes() == before
     assert [json.loads(line) for line in cli("--json", music).stdout.splitlines()] == answers
 
@@ -243,6 +257,7 @@ def test_ctrl_c_keeps_what_is_done(music, tmp_path, served_model):
         "--embeddings",
         path,
         "--write-tags",
+        "--tag-uncertain",
         music,
     ]
     with subprocess.Popen(
@@ -260,7 +275,8 @@ def test_ctrl_c_keeps_what_is_done(music, tmp_path, served_model):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == ""
+    assert f"2 files are done. They are in {report} and {path}; --skip-existing goes on from there." in said
+    assert "--undo" in said
     assert len(report.read_text().splitlines()) == len(np.load(path)["files"]) == 2
     assert mutagen.File(music / "deep" / "b.FLAC")["genre"]
 

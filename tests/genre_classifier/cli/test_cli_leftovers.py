@@ -40,9 +40,10 @@ def test_leftovers_go_with_the_next_run(cli, music, tmp_path):
 def test_a_killed_run_leaves_nothing_after_the_next(cli, tmp_path):
     (tmp_path / "song.wav").write_bytes(encode(tone(3)))
     program = (
-        "import os, signal, sys; from pathlib import Path; from genre_classifier.cli import tags\n"
-        "tags.shutil.copy2 = lambda path, part: (part.write_bytes(b'half'), os.kill(os.getpid(), signal.SIGKILL))\n"
-        "tags.write_genre(Path(sys.argv[1]), 'jazz')"
+        "import os, signal, sys; from pathlib import Path; from genre_classifier.cli import genre_tags\n"
+        "genre_tags.shutil.copy2 = lambda _, part: (part.write_bytes(b'half'), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "tags = genre_tags.GenreTags(Path(sys.argv[1]))\n"
+        "tags.change(tags.with_genre('jazz'), lambda: None)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "song.wav")]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
