@@ -1,6 +1,5 @@
 """Files from object storage, ahead of the classifier, as temporary files; what is on this machine stays where it is."""
 
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -58,20 +57,19 @@ class FetchedFile:
             self.path.unlink(missing_ok=True)
 
 
-def fetch_files(part: Part, limits: FetchLimits) -> Iterator[FetchedFile]:
-    """Fetch the files of a part, in order, a few at a time ahead; the caller removes each one."""
-    with tempfile.TemporaryDirectory(prefix="genre-batch-") as folder:
-        pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="genre-fetch")
-        ahead: deque[Future[FetchedFile]] = deque()
-        try:
-            for number, (uri, identity) in enumerate(zip(part.uris, part.ids, strict=True)):
-                ahead.append(pool.submit(_fetch, uri, identity, Path(folder, str(number)), limits))
-                if len(ahead) > FETCHERS:
-                    yield ahead.popleft().result()
-            while ahead:
+def fetch_files(part: Part, folder: Path, limits: FetchLimits) -> Iterator[FetchedFile]:
+    """Fetch the files of a part into a folder, in order, a few at a time ahead; the caller removes each one."""
+    pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="genre-fetch")
+    ahead: deque[Future[FetchedFile]] = deque()
+    try:
+        for number, (uri, identity) in enumerate(zip(part.uris, part.ids, strict=True)):
+            ahead.append(pool.submit(_fetch, uri, identity, folder / str(number), limits))
+            if len(ahead) > FETCHERS:
                 yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _fetch(uri: str, identity: str | None, copy: Path, limits: FetchLimits) -> FetchedFile:

@@ -1,5 +1,6 @@
 """One process's work: a part's files in, a Parquet file and a few counts out."""
 
+import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import closing
@@ -94,7 +95,11 @@ class Worker:
                 if file.path is not None:
                     yield file.path
 
-        with closing(fetch_files(part, self._limits)) as files:  # type: ignore[type-var]
+        # The folder outlives the fetching: the classifier reads the last files after they all are there.
+        with (
+            tempfile.TemporaryDirectory(prefix="genre-batch-") as folder,
+            closing(fetch_files(part, Path(folder), self._limits)) as files,  # type: ignore[type-var]
+        ):
             for _, answer in self.classifier.analyse_files(paths(files)):
                 while (file := begun.popleft()).error:
                     yield file, file.error

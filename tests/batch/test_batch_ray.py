@@ -55,7 +55,7 @@ def actors():
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
-def test_kills_cost_no_row(cluster, batch, music, stand_in, tmp_path, seed):
+def test_kills_cost_no_row(cluster, batch, music, stand_in, tmp_path, seed):  # noqa: PLR0917
     rng = random.Random(seed)
     output = tmp_path / "out"
     node = cluster.add_node(num_cpus=2)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from time import monotonic
 
 import numpy as np
 import psutil
