@@ -1,5 +1,6 @@
 """Files from object storage, ahead of the classifier, as temporary files; what is on this machine stays where it is."""
 
+import errno
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -99,6 +100,8 @@ def _download(uri: str, copy: Path, limits: FetchLimits, deadline: float) -> Non
         except FileNotFoundError as error:
             raise FetchError("There is no such file in the storage.", "missing") from error
         except (OSError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no fault of the file's
+                raise
             if attempt == ATTEMPTS or monotonic() + wait > deadline:
                 raise FetchError(
                     f"The storage does not give the file after {attempt} attempts.", "unreachable"

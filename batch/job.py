@@ -82,7 +82,7 @@ def work_on(worker: Worker, part: Part) -> PartDone:
     """Do one part, and say what came of it."""
     try:
         return PartDone(part.number, worker.work(part))
-    except OSError as error:
+    except (OSError, RuntimeError, pa.ArrowException) as error:  # the disk, the decoders, the storage
         return PartDone(part.number, Counts(), f"part {part.number} could not be written: {error}")
 
 
@@ -102,5 +102,5 @@ def _report(done: Iterable[PartDone], todo: list[int], files: pa.Table, args: ar
             if part.failure:
                 failures += 1
                 print(part.failure, file=sys.stderr)
-        say_summary(counts, failures, progress.seconds)
+    say_summary(counts, failures, progress.seconds)
     return failures

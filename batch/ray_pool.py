@@ -4,6 +4,7 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ def work_on_ray(
     parts = [cut_part(files, number, args.files_per_part)._asdict() for number in todo]
     results = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
         PartActor,
-        fn_constructor_args=(options,),
+        fn_constructor_args=(replace(options, cores=max(1, int(args.cpus_per_actor))),),
         batch_size=1,
         num_cpus=args.cpus_per_actor,
         num_gpus=args.gpus_per_actor,

@@ -44,6 +44,7 @@ def open_place(uri: str) -> Place:
 
     Raises:
         SourceError: the URI is none that pyarrow takes, or holds a key.
+        OSError: the storage cannot be reached.
     """
     if "://" not in uri:
         return Place(fs.LocalFileSystem(), str(Path(uri).absolute()))
@@ -51,7 +52,7 @@ def open_place(uri: str) -> Place:
         if "@" in urlsplit(uri).netloc:
             raise SourceError("A URI must hold no key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
         return Place(*fs.FileSystem.from_uri(uri))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise SourceError(f"{uri} is not a place that pyarrow can open: {_first_line(error)}.") from error
 
 

@@ -27,6 +27,8 @@ class WorkerOptions:
     file_seconds: float
     """By the clock, to fetch a file, and again to decode it."""
     file_megabytes: int
+    cores: int | None = None
+    """To use; all if None."""
 
 
 @dataclass
@@ -61,11 +63,8 @@ class Worker:
         self._limits = FetchLimits(options.file_megabytes, options.file_seconds)
         self.classifier = Classifier(
             settings.model,
-            provider=settings.provider,
-            threads=settings.threads,
-            batch_size=settings.max_batch_size,
-            gpu_memory_mb=settings.gpu_memory_mb,
-            max_seconds=settings.max_seconds,
+            **settings.classifier_options,
+            jobs=options.cores,
             file_seconds=options.file_seconds,
             isolate=True,
         )

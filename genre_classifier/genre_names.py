@@ -2,7 +2,7 @@
 
 from string import capwords
 
-NAMES = {"hiphop": "Hip-Hop", "rnb": "R&B", "edm": "EDM"}
+NAMES = {"hiphop": "Hip-Hop"}
 
 
 def display_name(label: str) -> str:

@@ -1,6 +1,6 @@
 """What the environment may set, by variables that begin with GENRE_; the command line and the service read them."""
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,17 @@ class Settings(BaseSettings):
     """Most chunks in one session run, whichever clips they come from; by default 64 on a GPU and 16 on a CPU."""
     max_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Longest audio of one file; without it, the command line has no limit."""
+
+    @property
+    def classifier_options(self) -> dict[str, Any]:
+        """The arguments of a Classifier that these settings decide, but for its model."""
+        return {
+            "provider": self.provider,
+            "threads": self.threads,
+            "batch_size": self.max_batch_size,
+            "gpu_memory_mb": self.gpu_memory_mb,
+            "max_seconds": self.max_seconds,
+        }
 
 
 def read_settings(kind: type[S]) -> S:

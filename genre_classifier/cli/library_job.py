@@ -24,7 +24,7 @@ from genre_classifier.settings import Settings, read_settings
 from genre_classifier.verdict import ClassifyOptions
 
 if TYPE_CHECKING:  # its library is an extra
-    from genre_classifier.cli.tags import TagPolicy
+    from genre_classifier.cli.tags import Tags
 
 FAILED = 1
 
@@ -92,13 +92,14 @@ def classify_library(job: LibraryJob) -> int:
             report, results = _open_results(job, classifier, tally, stack)
         except (ModelError, ResultsError, SystemExit, ValueError) as error:
             raise JobError(str(error)) from error
-        tally.begin([file for file in files if place(str(file)) in report.failed], len(files))
+        tally.begin(len(files), sum(place(str(file)) in report.failed for file in files))
         files = [file for file in files if _is_wanted(place(str(file)), report, results)]
         bar = tqdm(files, unit="file", disable=True if job.quiet else None, leave=False)
         for file, (_, analysis) in zip(bar, classifier.analyse_files(_sources(files), options), strict=False):
             if isinstance(analysis, AudioError):
                 tally.fail("classified", file, analysis)
-                report.write_error(str(file), analysis)
+                if place(str(file)) not in report.done:
+                    report.write_error(str(file), analysis)
                 continue
             tally.add(analysis.verdict)
             for each in results:
@@ -161,16 +162,7 @@ def _check_outputs(job: LibraryJob, files: Sequence[Path]) -> None:
 
 def _open_classifier(job: LibraryJob) -> Classifier:
     settings = read_settings(Settings)
-    return Classifier(
-        job.model or settings.model,
-        provider=settings.provider,
-        jobs=job.jobs,
-        threads=settings.threads,
-        batch_size=settings.max_batch_size,
-        gpu_memory_mb=settings.gpu_memory_mb,
-        max_seconds=settings.max_seconds,
-        isolate=True,
-    )
+    return Classifier(job.model or settings.model, **settings.classifier_options, jobs=job.jobs, isolate=True)
 
 
 def _open_results(
@@ -178,11 +170,13 @@ def _open_results(
 ) -> tuple[Report, list[Results]]:
     """All that is written to; the report last, so that everything else is done with the files that it lists."""
     results: list[Results] = []
+    if job.write_tags:
+        tally.tags = _open_tags(job, classifier.info.labels, stack)
+        results.append(tally.tags)
     if job.embeddings:
         embeddings = Embeddings(job.embeddings, classifier.info.version, resume=job.skip_existing)
         results.append(stack.enter_context(embeddings))
-    # Before the report, which begins by overwriting the file of an earlier run.
-    policy = _policy(job, classifier.info.labels) if job.write_tags else None
+    # It begins by overwriting the file of an earlier run, so all else is known to work by now.
     report = open_report(
         job.output,
         job.form,
@@ -193,24 +187,23 @@ def _open_results(
         segments=job.segments,
     )
     results.append(stack.enter_context(report))
-    if policy:
-        from genre_classifier.cli.journal import Journal, default_journal  # noqa: PLC0415
-        from genre_classifier.cli.tags import Tags  # noqa: PLC0415
-
-        journal = None if policy.dry_run else Journal(job.journal or default_journal(job.output))
-        tally.tags = stack.enter_context(Tags(policy, journal, report.done))
-        results.insert(0, tally.tags)
+    if tally.tags:
+        tally.tags.done = report.done
     return report, results
 
 
-def _policy(job: LibraryJob, labels: Sequence[str]) -> "TagPolicy":
-    from genre_classifier.cli.tags import TagPolicy, read_names  # noqa: PLC0415
+def _open_tags(job: LibraryJob, labels: Sequence[str], stack: ExitStack) -> "Tags":
+    from genre_classifier.cli.journal import Journal, default_journal  # noqa: PLC0415
+    from genre_classifier.cli.tags import TagPolicy, Tags, read_names  # noqa: PLC0415
     from genre_classifier.genre_names import display_name  # noqa: PLC0415
 
-    return TagPolicy(
+    policy = TagPolicy(
         overwrite=job.overwrite_tags,
         uncertain=job.tag_uncertain,
         min_confidence=job.min_confidence or 0.0,
         name=read_names(job.genre_names, labels) if job.genre_names else display_name,
         dry_run=job.dry_run,
     )
+    if policy.dry_run:
+        return Tags(policy, None)
+    return Tags(policy, stack.enter_context(Journal(job.journal or default_journal(job.output))))

@@ -47,7 +47,7 @@ def print_similar(job: SimilarJob) -> int:
     content = _read(job.inside)
     settings = read_settings(Settings)
     try:
-        classifier = Classifier(job.model or settings.model, provider=settings.provider, isolate=True)
+        classifier = Classifier(job.model or settings.model, **settings.classifier_options, isolate=True)
     except (ModelError, SystemExit) as error:
         raise JobError(str(error)) from error
     if str(content.model) != classifier.info.version:

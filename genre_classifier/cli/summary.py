@@ -26,11 +26,11 @@ class Tally:
         self.tags: Tags | None = None
         self._uncertain = 0
         self._files: int | None = None
+        self._failed_before = 0
 
-    def begin(self, failed_before: list[Path], files: int) -> None:
-        """Note the run's size, and say which files are not tried again."""
-        self._files = files
-        self._failed_before = len(failed_before)
+    def begin(self, files: int, failed_before: int) -> None:
+        """Note the number of files, and of those that are not tried again."""
+        self._files, self._failed_before = files, failed_before
 
     def add(self, verdict: Verdict) -> None:
         """Count a verdict."""
@@ -52,8 +52,7 @@ class Tally:
     def _lines(self, job: "LibraryJob") -> list[str]:
         lines = []
         done = self.genres.total() + self.failures["classified"]
-        interrupted = isinstance(sys.exception(), KeyboardInterrupt)
-        if interrupted:
+        if isinstance(sys.exception(), KeyboardInterrupt):
             lines.append(f"Interrupted: {done} files are done.{_kept(job)}")
         for what, count in self.failures.items():
             lines.append(f"{count} of {self._files} files could not be {what}.")

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -42,11 +40,11 @@ class TagPolicy:
 
 
 class Tags:
-    """The genre tags of files, and a journal of what stood there; a context manager."""
+    """The genre tags of files, and a journal of what stood there."""
 
-    def __init__(self, policy: TagPolicy, journal: Journal | None, done: frozenset[str]) -> None:
-        """A dry run has no journal; `done` are the places of files of an earlier run, which are skipped."""
-        self.done = done
+    def __init__(self, policy: TagPolicy, journal: Journal | None) -> None:
+        """A dry run has no journal."""
+        self.done: frozenset[str] = frozenset()
         self.counts = Counter[str]()
         self._policy = policy
         self._journal = journal
@@ -84,17 +82,6 @@ class Tags:
         if self._journal and self._journal.changes:
             lines.append(f"What stood there is in the journal: genre-classifier --undo {self._journal.path}")
         return lines
-
-    def __enter__(self) -> Self:
-        if self._journal:
-            self._journal.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._journal:
-            self._journal.__exit__(kind, error, trace)
 
 
 def _change(file: str, present: list[str], genre: str) -> str:

@@ -40,7 +40,8 @@ def storage(monkeypatch):
     app = Unreliable(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield app, f"scheme=http&endpoint_override=127.0.0.1:{server.server_port}&region=us-east-1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    yield app, "region=us-east-1"
     server.shutdown()
 
 

@@ -46,6 +46,10 @@ def test_a_genre_that_stands_there_stays_unless_asked(cli, music, tmp_path, sure
     assert (genre(music / "a.wav"), genre(music / "b.flac")) == ([display_name(answers[0])], ["Polka", "Waltz"])
     cli(*arguments, "--overwrite-tags")
     assert genre(music / "b.flac") == [display_name(answers[1])]
+    before = (music / "b.flac").stat()
+    assert "into 0 files; 2 keep theirs" in cli(*arguments, "--overwrite-tags").stderr
+    after = (music / "b.flac").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     journals = sorted(tmp_path.glob("report.tags-*.jsonl"))
     assert len(journals) == 2
     cli("--undo", journals[1])
@@ -111,6 +115,11 @@ def test_a_journal_replaces_nothing(cli, music, tmp_path, surer):
     said = cli("--model", surer, "--write-tags", "--journal", notes, music, status=2).stderr
     assert said == f"--journal {notes} is a file that this program did not write: name another.\n"
     assert notes.read_text() == "buy milk"
+    report = tmp_path / "report.jsonl"
+    cli("--json", "--output", report, music)
+    whole = report.read_text()
+    cli("--json", "--output", report, "--write-tags", "--journal", notes, music, status=2)
+    assert report.read_text() == whole  # nothing was begun
     assert cli("--undo", notes, status=2).stderr == f"{notes} is no journal of --write-tags.\n"
 
 

@@ -104,15 +104,6 @@ def test_other_tags_stay_and_so_does_their_version(tmp_path):
     assert (new["TIT2"].text, new["TCON"].text) == (["Blå"], ["jazz"])
 
 
-def test_a_file_that_names_the_genre_is_not_touched(tmp_path):
-    path = music_file(tmp_path, "flac")
-    write_genre(path, "jazz")
-    before = path.stat()
-    write_genre(path, "jazz")
-    after = path.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
 @pytest.mark.parametrize("suffix", ["au", "mka"])
 def test_a_format_without_a_place_for_it(tmp_path, suffix):
     path = music_file(tmp_path, suffix)
