@@ -1,5 +1,6 @@
 """Fixtures of all tests: real music, a model, and a server that answers with it."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,10 @@ SHIPPED_MODEL = find_model(DEFAULT_MODEL)
 SHARING = {"serving", "export"}  # folders whose tests share a server, or graphs that take long to export
 HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
+
+# Processes that compile librosa's functions into one cache at once spoil it: those that load them later crash or hang
+# (numba 0.68). So each of the processes that share the tests has a cache of its own.
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / f".pytest_cache/numba-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
 
 
 def pytest_report_header() -> list[str]:
