@@ -10,12 +10,14 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from serving.http.errors import RequestError
+from serving.http.pages import PAGE_FILES
 
 LOOPBACK_NAME = "localhost"
 ANY_HOST = "*"
-WITHOUT_KEY = frozenset(  # probes, metrics, what asks for the key, and what says how it is sent
-    {"/livez", "/readyz", "/healthz", "/metrics", "/", "/page.css", "/page.js", "/docs.json", "/schema.json"}
-)
+WITHOUT_KEY = frozenset({  # probes, metrics, what asks for the key, and what a browser reads that cannot send one
+    "/livez", "/readyz", "/healthz", "/metrics", "/", *PAGE_FILES, "/sample.mp3", "/about", "/docs", "/docs.json",
+    "/schema.json",
+})  # fmt: skip
 
 
 class Access:

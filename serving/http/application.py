@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from pathlib import Path
 from time import perf_counter
 from typing import Any, BinaryIO, TypeVar
 
@@ -25,10 +24,13 @@ from genre_classifier import __version__
 from genre_classifier.verdict import ClassifyOptions
 from serving.admission import Work, estimate
 from serving.errors import ServiceError
+from serving.http.about import about
 from serving.http.access import Access
 from serving.http.access_log import RequestLog, make_logger
+from serving.http.docs import docs
 from serving.http.errors import CLIENT_CLOSED_REQUEST, EXPECTED_ERRORS, RequestError, as_request_error
 from serving.http.openapi import describe
+from serving.http.pages import FILES_PATH, PAGE_FILES, as_page, file_routes
 from serving.http.uploads import MAX_FILES, read_upload
 from serving.metrics import have_files, http_request_seconds, http_requests
 from serving.pipeline import Figures, Pipeline
@@ -37,24 +39,11 @@ logger = logging.getLogger("bentoml.genre")
 
 BENTOML_PATHS = frozenset({"/healthz", "/metrics", "/schema.json"})
 PROBES = frozenset({"/livez", "/readyz"})  # an orchestrator asks every few seconds: no line in the log
-PAGE = Path(__file__).with_name("page")
-PAGE_FILES = {  # by their addresses, with their media types
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-}
-OUR_PATHS = frozenset({"/model", "/classify", "/embed", "/docs.json", *PROBES, *PAGE_FILES})
+OUR_PATHS = frozenset({
+    "/classify", "/embed", "/model", "/docs.json", *PROBES, "/", FILES_PATH, "/sample.mp3", "/about", "/docs",
+})  # fmt: skip
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"  # what all other addresses and methods are called in metrics and log
-# The page needs nothing from another host and never makes markup of text; this has the browser enforce it.
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "media-src blob:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # a new version's three files come together
-}
 UNEXPECTED = "Something went wrong here that is not your file's fault: try again, and tell the operator if it stays."
 NO_METRICS = RequestError(503, "The folder of the metrics is gone: they come back when the service is started again.")
 LIMITS_FOR_CLIENTS = {"max_upload_mb", "max_seconds", "upload_timeout", "timeout", "max_wait", "max_batch_size"}
@@ -98,7 +87,9 @@ class Application:
 
     async def _answer(self, answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it and log it."""
-        path = scope["path"] if scope["path"] in OUR_PATHS else OTHER
+        path = FILES_PATH if scope["path"] in PAGE_FILES else scope["path"]
+        if path not in OUR_PATHS:
+            path = OTHER
         method = scope["method"] if scope["method"] in METHODS else OTHER
         log = RequestLog(method, path)
         scope.setdefault("state", {})["log"] = log
@@ -119,7 +110,6 @@ class Application:
 
 def _routes(pipeline: Pipeline) -> Starlette:
     """The ASGI application of all addresses that are not BentoML's."""
-    descriptions: dict[str, Response] = {}  # by the model's version; to make one takes milliseconds
 
     async def model(_: Request) -> Response:
         info = await pipeline.model.info(max_age=MODEL_SECONDS)
@@ -136,12 +126,6 @@ def _routes(pipeline: Pipeline) -> Starlette:
             raise ServiceError("The model is not ready: try again in a moment.", "restarting")
         return PlainTextResponse("\n")
 
-    async def docs(_: Request) -> Response:
-        info = await pipeline.model.info(max_age=MODEL_SECONDS)
-        if info.version not in descriptions:
-            descriptions[info.version] = JSONResponse(describe(info, keys=bool(pipeline.settings.key_list)))
-        return descriptions[info.version]
-
     async def classify(request: Request) -> Response:
         return await _answer(request, pipeline, pipeline.classify)
 
@@ -150,9 +134,9 @@ def _routes(pipeline: Pipeline) -> Starlette:
 
     return Starlette(
         routes=[
-            *(Route(path, _page_file(*file)) for path, file in PAGE_FILES.items()),
+            *file_routes(),
+            *_described(pipeline),
             Route("/model", model),
-            Route("/docs.json", docs),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/classify", classify, methods=["POST"]),
@@ -167,11 +151,26 @@ def _routes(pipeline: Pipeline) -> Starlette:
     )
 
 
-def _page_file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    async def give(_: Request) -> Response:
-        return Response((PAGE / name).read_bytes(), media_type=media_type, headers=PAGE_HEADERS)
+def _described(pipeline: Pipeline) -> list[Route]:
+    """What is described of the service and of its model."""
+    descriptions: dict[str, dict[str, Any]] = {}  # by the model's version; to make one takes milliseconds
 
-    return give
+    async def description() -> dict[str, Any]:
+        info = await pipeline.model.info(max_age=MODEL_SECONDS)
+        if info.version not in descriptions:
+            descriptions[info.version] = describe(info, keys=bool(pipeline.settings.key_list))
+        return descriptions[info.version]
+
+    async def docs_as_json(_: Request) -> Response:
+        return JSONResponse(await description())
+
+    async def docs_as_page(request: Request) -> Response:
+        return as_page(docs(await description(), str(request.base_url)))
+
+    async def about_as_page(_: Request) -> Response:
+        return as_page(about(await pipeline.model.info(max_age=MODEL_SECONDS)))
+
+    return [Route("/docs.json", docs_as_json), Route("/docs", docs_as_page), Route("/about", about_as_page)]
 
 
 async def _answer(request: Request, pipeline: Pipeline, answer: Answer) -> Response:

@@ -93,9 +93,10 @@ def _describe(info: ModelInfo) -> dict[str, Any]:
                 )
             },
             "/": {"get": _read("page", "The page to drop files on", "text/html", {"type": "string"})},
-            "/page.css": {"get": _read("page_css", "The page's looks", "text/css", {"type": "string"})},
-            "/page.js": {"get": _read("page_js", "The page's behaviour", "text/javascript", {"type": "string"})},
-            "/docs.json": {"get": _read("docs", "This description", "application/json", {"type": "object"})},
+            "/sample.mp3": {"get": _read("sample", "A clip to try", "audio/mpeg", {"type": "string"})},
+            "/about": {"get": _read("about", "The model, for people", "text/html", {"type": "string"})},
+            "/docs": {"get": _read("docs", "This description, for people", "text/html", {"type": "string"})},
+            "/docs.json": {"get": _read("docs_json", "This description", "application/json", {"type": "object"})},
             "/livez": {"get": _read("livez", "Whether the service lives", "text/plain", {"type": "string"})},
             "/readyz": {"get": _read("readyz", "Whether the model can be asked", "text/plain", {"type": "string"})},
             "/metrics": {"get": _read("metrics", "Prometheus metrics", "text/plain", {"type": "string"})},

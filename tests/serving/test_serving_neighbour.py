@@ -114,7 +114,9 @@ def test_with_a_key_there_is_one(own, key):
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics", "/", "/page.js", "/docs.json"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/healthz", "/metrics", "/", "/page/page.js", "/about", "/docs.json"]
+)
 def test_probes_metrics_and_what_says_how_to_ask_need_no_key(own, path):
     assert httpx.get(f"{own.url}{path}").status_code == 200
 

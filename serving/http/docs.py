@@ -1,0 +1,70 @@
+"""The page /docs: the OpenAPI description as plain HTML."""
+
+import json
+from html import escape
+from typing import Any
+
+from serving.http.pages import frame, table
+
+ERRORS_AND_MORE = (
+    'Errors are JSON with one sentence, <code>{"error": "..."}</code>. <a href="docs.json">The same as OpenAPI 3.1</a>'
+)
+EXAMPLE = "curl -F audio=@song.mp3 {}"
+
+
+def docs(description: dict[str, Any], url: str) -> str:
+    """The description as a page of HTML; `url` is where the service was asked, for examples."""
+    parts = [f"<p>{escape(description['info']['summary'])} {ERRORS_AND_MORE}</p>"]
+    if "securitySchemes" in description["components"]:
+        parts.append(
+            "<p>A request needs a key of the operator's, in the header <code>Authorization: Bearer KEY</code> or "
+            "<code>X-API-Key: KEY</code>, where 401 is among the answers below.</p>"
+        )
+    for path, operations in description["paths"].items():
+        parts += [_operation(method.upper(), path, what, url) for method, what in operations.items()]
+    schemas = description["components"]["schemas"]
+    parts.append("<h2>What answers hold</h2>")
+    parts += [_schema(name, schema) for name, schema in schemas.items() if "properties" in schema]
+    return frame("How to ask this service", *parts)
+
+
+def _operation(method: str, path: str, operation: dict[str, Any], url: str) -> str:
+    parts = [f"<h2><code>{method} {escape(path)}</code></h2>\n<p>{escape(operation['summary'])}.</p>"]
+    if "requestBody" in operation:
+        parts.append(f"<pre>{escape(EXAMPLE.format(url.rstrip('/') + path))}</pre>")
+        (content,) = operation["requestBody"]["content"].values()
+        schema = content["schema"]
+        rows = [
+            [name, _type(field), "yes" if name in schema["required"] else "no", field.get("description", "")]
+            for name, field in schema["properties"].items()
+        ]
+        parts.append(table(["Field", "Type", "Needed", "Meaning"], rows, f"Fields of {method} {path}"))
+    rows = [[status, response["description"]] for status, response in operation["responses"].items()]
+    parts.append(table(["Status", "Meaning"], rows, f"Answers of {method} {path}"))
+    return "\n".join(parts)
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    needed = schema.get("required", [])
+    rows = [
+        [field, _type(what), "always" if field in needed else "not always", what.get("description", "")]
+        for field, what in schema["properties"].items()
+    ]
+    return f'<h3 id="{escape(name)}">{escape(name)}</h3>\n' + table(["Field", "Type", "There", "Meaning"], rows, name)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema's type in a few words."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rsplit("/", 1)[1])
+    if "enum" in schema:
+        return " or ".join(map(json.dumps, schema["enum"]))
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if choice in schema:
+            return " or ".join(dict.fromkeys(map(_type, schema[choice])))
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {_type(schema['additionalProperties'])}"
+    return "file" if schema.get("format") == "binary" else str(kind)

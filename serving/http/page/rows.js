@@ -1,0 +1,107 @@
+/** The list on the screen. Of thousands of files only those in sight, and some around them, have a card. */
+
+import { Card } from "./card.js";
+import { byId } from "./dom.js";
+import { current } from "./player.js";
+
+const AROUND = 500; // pixels above and below the window, where cards are ready to be scrolled to
+const GUESS = { closed: 48, open: 300 }; // pixels, of a card that was never seen
+
+const list = byId("tracks");
+const heights = new WeakMap(); // of tracks that were measured, as {open, height}
+const cards = new Map();
+let shown = [];
+let tops = []; // of each that is shown, and the height of all
+let due = 0;
+
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, borderBoxSize } of entries) {
+    const track = trackOf.get(target);
+    heights.set(track, { open: track.open, height: borderBoxSize[0].blockSize });
+    GUESS[track.open ? "open" : "closed"] = borderBoxSize[0].blockSize;
+  }
+  soon();
+});
+const trackOf = new WeakMap();
+
+/** Show these, in this order. */
+export function show(tracks) {
+  shown = tracks;
+  arrange();
+}
+
+/** Make a card of a file that is shown, for the keyboard to go to; null where it is not shown. */
+export function reach(track) {
+  if (!shown.includes(track)) return null;
+  if (!cards.has(track)) window.scrollTo({ top: list.offsetTop + tops[shown.indexOf(track)] - innerHeight / 2 });
+  arrange();
+  return cards.get(track);
+}
+
+/** Measure anew: a card was opened or closed, or the window has another width. */
+export function soon() {
+  due ||= requestAnimationFrame(() => ((due = 0), arrange()));
+}
+
+function heightOf(track) {
+  const known = heights.get(track);
+  return known?.open === track.open ? known.height : GUESS[track.open ? "open" : "closed"];
+}
+
+function arrange() {
+  tops = [0];
+  for (const track of shown) tops.push(tops.at(-1) + heightOf(track));
+  list.style.height = `${tops.at(-1)}px`;
+  draw();
+}
+
+function draw() {
+  const { top } = list.getBoundingClientRect();
+  const held = document.activeElement?.closest?.(".card");
+  const wanted = new Map(); // tracks by their places, in order
+  shown.forEach((track, place) => {
+    const near = tops[place + 1] > -top - AROUND && tops[place] < innerHeight - top + AROUND;
+    if (near || track === current || (held && trackOf.get(held) === track)) wanted.set(track, place);
+  });
+  for (const [track, card] of cards) {
+    if (wanted.has(track)) continue;
+    sizes.unobserve(card.item);
+    card.leave();
+    cards.delete(track);
+  }
+  let next = list.firstChild;
+  for (const [track, place] of wanted) {
+    const card = cards.get(track) ?? enter(track);
+    card.item.style.transform = `translateY(${tops[place]}px)`;
+    card.item.ariaPosInSet = place + 1;
+    card.item.ariaSetSize = shown.length;
+    if (card.item === next) next = next.nextSibling;
+    else put(card.item, next);
+  }
+}
+
+function enter(track) {
+  const card = new Card(track);
+  cards.set(track, card);
+  trackOf.set(card.item, track);
+  sizes.observe(card.item);
+  return card;
+}
+
+/** An element that is moved loses the keyboard, unless it is given back. */
+function put(item, next) {
+  const focused = item.contains(document.activeElement) ? document.activeElement : null;
+  const isNew = !item.isConnected;
+  list.insertBefore(item, next);
+  focused?.focus({ preventScroll: true });
+  if (isNew) trackOf.get(item).card.settle();
+}
+
+addEventListener("scroll", soon, { passive: true });
+addEventListener("resize", () => {
+  soon();
+  for (const card of cards.values()) card.settle();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const card of cards.values()) card.settle();
+});

@@ -1,0 +1,71 @@
+/** A file: how far it is, what was answered, and where its player stands. Its card, if it has one, shows it. */
+
+const WORDS = { queued: "Waiting", sending: "Uploading", classifying: "Listening", stopped: "Stopped" };
+const UNFINISHED = ["queued", "sending", "classifying", "waiting"];
+const PASSING = [408, 429]; // and 5xx: another try may fare better; a file that is refused is refused again
+
+export class Track {
+  /** Called when any track has changed. */
+  static onchange = () => {};
+
+  constructor(file, name) {
+    Object.assign(this, { file, name, state: "queued", words: "", share: null, round: 0, asking: null });
+    Object.assign(this, { answer: null, error: "", status: null });
+    Object.assign(this, { card: null, open: false, all: false, time: 0, peaks: null, unplayable: false });
+  }
+
+  /** Pass into a state; `words` for those that have something to say. */
+  show(state, words = WORDS[state] ?? "") {
+    Object.assign(this, { state, words, share: null }); // no share is "it takes as long as it takes"
+    this.changed();
+  }
+
+  changed() {
+    this.card?.refresh();
+    Track.onchange();
+  }
+
+  /** Upload has come this far. */
+  uploaded(share) {
+    if (share >= 1) return this.show("classifying");
+    Object.assign(this, { share, words: `Uploading ${Math.round(100 * share)}\u00a0%` });
+    this.card?.refresh();
+  }
+
+  fail(error, status) {
+    Object.assign(this, { error, status });
+    this.show("failed", error);
+  }
+
+  finish(answer) {
+    this.answer = answer;
+    this.show("done");
+  }
+
+  get unfinished() {
+    return UNFINISHED.includes(this.state);
+  }
+
+  /** Whether trying again can help. */
+  get mayTryAgain() {
+    const passing = PASSING.includes(this.status) || this.status >= 500 || this.status === 0;
+    return this.state === "stopped" || (this.state === "failed" && passing);
+  }
+
+  /** What stands beside a genre: why not to rely on it, or nothing. */
+  get doubt() {
+    if (!this.answer?.uncertain) return "";
+    return this.answer.recognised === false ? "none of these" : "not sure";
+  }
+
+  /** The segment under a time; where the last overlaps the one before, that one goes on to its end. */
+  segment(time) {
+    const { segments } = this.answer;
+    return segments.find((s) => time < s.end) ?? (time <= segments.at(-1).end + 0.01 ? segments.at(-1) : undefined);
+  }
+
+  genreAt(time) {
+    const segment = this.segment(time);
+    return segment ? (segment.genre ?? "silent") : "not classified";
+  }
+}
