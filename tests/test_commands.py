@@ -72,9 +72,10 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the sample in artifacts/, to run a command in and to write to."""
+    """A folder with the sample and the model in artifacts/, to run a command in and to write to."""
     (tmp_path / "artifacts").mkdir()
     shutil.copy(ROOT / "artifacts" / "sample.mp3", tmp_path / "artifacts")
+    (tmp_path / "artifacts" / "genre.onnx").symlink_to(ROOT / "artifacts" / "genre.onnx")
     return tmp_path
 
 
