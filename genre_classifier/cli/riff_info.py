@@ -85,8 +85,7 @@ def _find(file: BinaryIO, name: bytes) -> _Chunk | None:
         file.seek(place)
         head = file.read(HEADER)
         chunk = _Chunk(head[:4], place, int.from_bytes(head[4:8], "little"))
-        is_list_of_others = name == b"LIST" and (head[8:] != b"INFO" or chunk.size > LARGEST_LIST)
-        if chunk.name == name and not is_list_of_others:
+        if chunk.name == name and (name != b"LIST" or (head[8:] == b"INFO" and chunk.size <= LARGEST_LIST)):
             return chunk
         place = chunk.end
     return None
