@@ -44,7 +44,7 @@ DEFAULTS = {
 class GenreClassifierPlugin(BeetsPlugin):
     """Genres by the sound of the music, for items that have none."""
 
-    item_types: ClassVar[dict[str, types.Type]] = {CONFIDENCE: types.FLOAT}
+    item_types: ClassVar[dict[str, types.Type]] = {CONFIDENCE: types.Float(2)}
 
     def __init__(self) -> None:
         """Read from the configuration whether imports are classified."""

@@ -103,13 +103,13 @@ def classify_library(job: LibraryJob) -> int:
                 if place(str(file)) not in report.done:
                     report.write_error(str(file), analysis)
                 continue
-            tally.add(analysis.verdict)
             for each in results:
                 try:
                     if place(str(file)) not in each.done:
                         each.write(str(file), analysis)
                 except TagError as error:
                     tally.fail("tagged", file, error)
+            tally.add(analysis.verdict)
     return FAILED if tally.failures else 0
 
 
