@@ -111,10 +111,10 @@ class GenreTags:
         if genres is None and not tags:  # it had no tags, and has no others by now
             self._opened.delete(part)
             return
-        options = {}
+        options: dict[str, Any] = {}
         if isinstance(tags, ID3) and tags.version == ID3_V23:  # the player in use may know no other
             tags.update_to_v23()
-            options["v2_version"] = 3
+            options = {"v2_version": 3, "v23_sep": None}  # several values stay as they are, and are not joined
         self._opened.save(part, **options)
 
 

@@ -9,7 +9,7 @@ import mutagen
 import numpy as np
 import pytest
 from mutagen.apev2 import APEv2
-from mutagen.id3 import ID3, TCON, TIT2
+from mutagen.id3 import ID3, TCON, TIT2, TPE1
 
 from genre_classifier.audio import SAMPLE_RATE, decode
 from genre_classifier.cli import genre_tags
@@ -102,6 +102,19 @@ def test_other_tags_stay_and_so_does_their_version(tmp_path):
     new = ID3(path)
     assert new.version == (2, 3, 0)
     assert (new["TIT2"].text, new["TCON"].text) == (["Blå"], ["jazz"])
+
+
+def test_several_values_in_an_old_version_stay_several(tmp_path):
+    path = music_file(tmp_path, "mp3")
+    old = ID3()
+    old.add(TPE1(encoding=1, text=["Ann", "Bob"]))
+    old.add(TCON(encoding=1, text=["Polka", "Waltz/Jig"]))
+    old.save(path, v2_version=3, v23_sep=None)  # as some taggers write them, with a zero between
+    original = GenreTags(path).genres
+    write_genre(path, "Jazz")
+    assert (ID3(path).version, ID3(path)["TPE1"].text, ID3(path)["TCON"].text) == ((2, 3, 0), ["Ann", "Bob"], ["Jazz"])
+    GenreTags(path).change(original, lambda: None)
+    assert (ID3(path)["TPE1"].text, ID3(path)["TCON"].text) == (["Ann", "Bob"], ["Polka", "Waltz/Jig"])
 
 
 @pytest.mark.parametrize("suffix", ["au", "mka"])
