@@ -35,6 +35,9 @@ def test_it_sets_the_genres_that_are_missing(library, music, expected):
     assert "2 genres set, 2 kept, 0 in doubt, 0 failed\n" in library.beet("genreclassify")
     assert library.genres() == library.tags() == {name: [genre] for name, genre in expected.items()} | {"b": NONE["b"]}
     assert sorted(library.beet("list", "-f", "$title", "genre_confidence:0..1").split()) == ["a", "c", "d"]
+    library.beet("modify", "--yes", "genre_confidence:0..", "genres=", "genre_confidence!")
+    assert library.genres() == library.tags() == NONE
+    assert library.beet("list", "genre_confidence:0..") == ""
 
 
 def test_it_replaces_genres_where_asked(library, music, expected):
