@@ -82,7 +82,9 @@ class GenreClassifierPlugin(BeetsPlugin):
         self.config.set_args(vars(options))
         self._open()
         try:
-            counts = self._classify(lib.items(query), write=ui.should_write(options.write), pretend=options.pretend)
+            counts = self._classify(
+                lib.items(query), write=ui.should_write(options.write), pretend=bool(options.pretend)
+            )
         finally:
             self._close()
         verb = "would be set" if options.pretend else "set"
@@ -98,8 +100,7 @@ class GenreClassifierPlugin(BeetsPlugin):
         from genre_classifier import AudioError  # noqa: PLC0415
 
         assert self._classifier
-        counts, albums = Counter[str](), dict[int | None, Album]()
-        items = list(items)
+        counts, items = Counter[str](), list(items)
         wanted = [item for item in items if self._policy.overwrite or not _genres(item)]
         counts["kept"] = len(items) - len(wanted)
         verdicts = self._classifier.classify_files(os.fsdecode(item.path) for item in wanted)
@@ -114,12 +115,11 @@ class GenreClassifierPlugin(BeetsPlugin):
                 counts["set"] += 1
                 if not pretend:
                     item.try_sync(write=write, move=False)
-                    if album := item.get_album():
-                        albums[item.album_id] = album
             else:
                 counts["kept"] += 1
-        for album in albums.values():
-            self._set_album(album)
+        if not pretend:
+            for item in {item.album_id: item for item in items}.values():
+                self._set_album(item.get_album())
         return counts
 
     def _set(self, item: Item, verdict: "Verdict") -> bool:
@@ -132,10 +132,12 @@ class GenreClassifierPlugin(BeetsPlugin):
         ui.show_model_changes(item, fields=[GENRE])
         return True
 
-    def _set_album(self, album: Album) -> None:
+    def _set_album(self, album: Album | None) -> None:
         """Give an album the genre that most of its items have; they keep theirs."""
-        if not _genres(album) or self._policy.overwrite:
-            genre, _ = plurality([genres[0] for item in album.items() if (genres := _genres(item))])
+        if album is None or (_genres(album) and not self._policy.overwrite):
+            return
+        if found := [genres[0] for item in album.items() if (genres := _genres(item))]:
+            genre, _ = plurality(found)
             album[GENRE] = _value(genre)
             album.store(inherit=False)
 

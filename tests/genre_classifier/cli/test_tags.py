@@ -15,7 +15,9 @@ from genre_classifier.audio import SAMPLE_RATE, decode
 from genre_classifier.cli import genre_tags
 from genre_classifier.cli.genre_tags import GenreTags
 from genre_classifier.cli.results import TagError
+from genre_classifier.genre_names import display_name
 from tests.support.audio import encode, tone
+from tests.support.stand_in import LABELS
 
 ENCODED = {
     "m4a": ("ipod", "aac", 44100),
@@ -89,6 +91,10 @@ def test_every_format(tmp_path, suffix):
     np.testing.assert_array_equal(decode(path).waveform, before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_names_are_those_that_players_know():
+    assert {display_name(label) for label in LABELS} <= set(TCON.GENRES)
 
 
 def test_other_tags_stay_and_so_does_their_version(tmp_path):
