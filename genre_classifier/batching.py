@@ -15,6 +15,7 @@ from genre_classifier.outputs import FloatArray, Outputs
 GPU_BATCH, CPU_BATCH = 64, 16
 BATCHES_AHEAD = 4  # batches of chunks in memory, those in a run included: decoding stays ahead of the session
 MAX_WAIT = 1.0  # seconds that a chunk waits for others to fill its batch, should a reader be stuck on a slow disk
+CLOSED = "The classifier is closed."
 
 
 class ChunkBatcher:
@@ -39,8 +40,9 @@ class ChunkBatcher:
         self._chunks = 0  # in the queue and in runs
         self._unfinished = 0  # clips that were opened and may still add chunks
         self._closed = False
-        for _ in range(runners):
-            Thread(target=self._work, name="genre-session", daemon=True).start()
+        self._threads = [Thread(target=self._work, name="genre-session", daemon=True) for _ in range(runners)]
+        for thread in self._threads:
+            thread.start()
 
     def open(self) -> "ClipRows":
         """Announce a clip, whose reader adds its chunks and finishes it.
@@ -50,7 +52,7 @@ class ChunkBatcher:
         """
         with self._changed:
             if self._closed:
-                raise ValueError("The classifier is closed.")
+                raise ValueError(CLOSED)
             self._unfinished += 1
         return ClipRows(self)
 
@@ -59,12 +61,20 @@ class ChunkBatcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        for thread in self._threads:  # should Python end while one is in a run, the process would abort
+            thread.join()
 
     def add(self, rows: "ClipRows", chunk: FloatArray) -> None:
-        """Queue a chunk, float32 (66150,), once there is room for it."""
+        """Queue a chunk, float32 (66150,), once there is room for it.
+
+        Raises:
+            ValueError: the batcher is closed.
+        """
         with self._changed:
             # There will be room: a queue as long as this holds a full batch.
-            self._changed.wait_for(lambda: self._chunks < self._max_chunks)
+            self._changed.wait_for(lambda: self._chunks < self._max_chunks or self._closed)
+            if self._closed:
+                raise ValueError(CLOSED)
             self._chunks += 1
             self._queue.append(_Row(rows, rows.added, chunk))
             rows.added += 1

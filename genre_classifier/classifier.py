@@ -182,7 +182,7 @@ class Classifier:
             pool.shutdown(wait=False)
 
     def close(self) -> None:
-        """Let the session's threads end; the classifier cannot be used afterwards."""
+        """End the session's threads, and wait for them; the classifier cannot be used afterwards."""
         self._batcher.close()
         self._close_pool()
 

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 import genre_classifier.cli.arguments
 from genre_classifier import __version__
+from genre_classifier.beets import PLUGIN_PATH
 from serving.settings import ServiceSettings
 from tests.support import ROOT
 from tests.support.server import Server
@@ -85,6 +87,17 @@ def run(command, folder):
     return subprocess.run(
         command, shell=True, cwd=folder, env=variables, check=True, capture_output=True, text=True
     ).stdout
+
+
+def run_beets(command, folder):
+    """What a command of beets says in a library that has the sample, by the settings that the document shows."""
+    manual = (ROOT / "docs" / "command-line.md").read_text()
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```", manual, re.MULTILINE | re.DOTALL)
+    shown = yaml.safe_load(settings)["pluginpath"][0]
+    (folder / "config.yaml").write_text(settings.replace(shown, str(PLUGIN_PATH)))
+    at_home = "HOME=$PWD BEETSDIR=$PWD"
+    run(f"{at_home} beet import --quiet --noautotag artifacts", folder)
+    return run(f"{at_home} {command} 2>&1", folder)
 
 
 def is_made(words):
@@ -168,6 +181,9 @@ def test_a_command_is_taken(example, folder, server):
         assert example.shown is None or same(json.loads(example.shown), given)
     elif {"--undo", "--similar-to"} & set(words):  # they take what an earlier run wrote, under a name of that day
         genre_classifier.cli.arguments.parse_args(words[1:])
+    elif words[0] == "beet":
+        said = run_beets(example.text, folder).splitlines()
+        assert re.fullmatch(r"genreclassifier: 0 genres (would be )?set, 0 kept, [01] in doubt, 0 failed", said[-1])
     elif example.text.startswith(("genre-classifier", "python -m genre_classifier")):
         given = run(example.text, folder)
         assert given or any(folder.glob("genres.*"))

@@ -8,11 +8,13 @@ from typing import get_args
 
 import onnxruntime
 import pytest
+import yaml
 
 import genre_classifier
 from benchmarks import load, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
+from genre_classifier.beets.genreclassifier import DEFAULTS
 from genre_classifier.cli.main import parse_args
 from genre_classifier.models import DEFAULT_MODEL, MODELS
 from serving import bentoml_patches
@@ -338,6 +340,11 @@ def test_the_manual_has_every_option_of_the_command_line(capsys):
     assert "--json" in options
     documented = {cell.split()[0] for cell in first_cells(read("docs/command-line.md")) if cell.startswith("--")}
     assert documented == options
+
+
+def test_the_manual_has_every_option_of_the_plugin_of_beets():
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", section("docs/command-line.md", "beets"), re.MULTILINE | re.DOTALL)
+    assert list(yaml.safe_load(shown)["genreclassifier"].items()) == list(DEFAULTS.items())
 
 
 def test_the_manual_has_every_field_of_an_answer():

@@ -132,6 +132,7 @@ def test_it_says_what_it_needs(wheel):
     assert needed["gpu"].keys() == {"onnxruntime-gpu", "nvidia-cublas"}
     assert not needed["cpu"]["onnxruntime"].contains("1.27.0")
     assert not needed["gpu"]["onnxruntime-gpu"].contains("1.27.0")
+    assert needed["beets"].keys() == {"beets"}
     assert str(needed["serve"]["bentoml"]).startswith("==")
     assert set(metadata.get_all("Provides-Extra")) == needed.keys() - {None}
 
@@ -163,6 +164,14 @@ def test_the_command_line_answers_as_in_the_clone(python, workplace, expected):
         answer = json.loads(line.stdout)
         assert answer["genre"] == expected["genre"]
         assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_it_says_where_the_plugin_of_beets_is(python, workplace):
+    done = run(python.with_name("genre-classifier"), "--beets-path", cwd=workplace)
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = site_packages(python) / "genre_classifier" / "beets"
+    assert done.stdout == f"{folder}\n"
+    assert (folder / "genreclassifier.py").is_file()
 
 
 def test_the_python_contract(python, workplace, expected):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genre_classifier import __version__
+from genre_classifier.beets import PLUGIN_PATH
 
 EXAMPLES = """examples:
   genre-classifier --json --output genres.jsonl --skip-existing Music
@@ -54,6 +55,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=_positive, metavar="N", help="cores to use; default: all")
     parser.add_argument("--quiet", action="store_true", help="show no progress and no summary; errors are told")
+    parser.add_argument(
+        "--beets-path", action="version", version=str(PLUGIN_PATH), help="print the folder for beets' option pluginpath"
+    )
     parser.add_argument("--version", action="version", version=f"genre-classifier {__version__}")
     parser.set_defaults(form="table")
     args = parser.parse_intermixed_args(arguments)

@@ -7,6 +7,7 @@ same encoded audio, packet by packet.
 import hashlib
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ from genre_classifier.cli import riff_info
 from genre_classifier.cli.results import TagError
 
 Genres = dict[str, list[str] | None]
-"""The genres in each kind of tags that a file has, such as ID3; None where it has no tags of its main kind."""
+"""The genres in each kind of tags that a file has, such as ID3; None where it has no tags of a kind that it should."""
 
 NO_PLACE = "This format has no place for a genre: its tags are left as they are."
 ID3_UTF8, ID3_V23 = 3, (2, 3, 0)
@@ -55,11 +56,12 @@ class GenreTags:
                 (names for kind, names in KINDS.items() if isinstance(self._opened.tags, kind)), (VORBIS, "genre")
             )
             self._ape = _ape(self._path) if isinstance(self._opened, MP3) else None
-            info = riff_info.read_genre(self._path) if isinstance(self._opened, WAVE) else None
+            self._is_wav = isinstance(self._opened, WAVE)
+            info = riff_info.read_genre(self._path) if self._is_wav else None
         self.genres: Genres = {self._kind: None if self._are_new else _genres(self._opened.tags, self._key)}
         if self._ape is not None:
             self.genres[APE] = _genres(self._ape, "Genre")
-        if info is not None:
+        if self._is_wav:
             self.genres[INFO] = info
 
     @property
@@ -90,8 +92,8 @@ class GenreTags:
     def _save(self, genres: Genres, before_replacing: Callable[[], None]) -> None:
         with replacing(self._path) as part:
             shutil.copy2(self._path, part)
-            if (info := genres.get(INFO)) is not None:
-                riff_info.copy_with_genre(self._path, part, info)
+            if self._is_wav:
+                riff_info.copy_with_genre(self._path, part, genres.get(INFO))
             if hasattr(os, "chown"):
                 with suppress(PermissionError):
                     os.chown(part, self._path.stat().st_uid, self._path.stat().st_gid)
@@ -109,10 +111,10 @@ class GenreTags:
         if genres is None and not tags:  # it had no tags, and has no others by now
             self._opened.delete(part)
             return
-        options = {}
+        options: dict[str, Any] = {}
         if isinstance(tags, ID3) and tags.version == ID3_V23:  # the player in use may know no other
             tags.update_to_v23()
-            options["v2_version"] = 3
+            options = {"v2_version": 3, "v23_sep": None}  # several values stay as they are, and are not joined
         self._opened.save(part, **options)
 
 
@@ -121,7 +123,7 @@ def _telling(verb: str) -> Iterator[None]:
     """Turn what libraries and the system raise into a TagError."""
     try:
         yield
-    except (mutagen.MutagenError, av.FFmpegError) as error:
+    except (mutagen.MutagenError, av.FFmpegError, ValueError, struct.error) as error:
         raise TagError(f"Its tags cannot be changed, and are left as they are: {error}.") from error
     except OSError as error:
         reason = error.strerror or error

@@ -19,6 +19,8 @@ from genre_classifier.cli.forms import is_report
 from genre_classifier.cli.report import Report, open_report
 from genre_classifier.cli.results import JobError, Results, ResultsError, TagError
 from genre_classifier.cli.summary import Tally
+from genre_classifier.cli.tag_policy import TagPolicy, read_names
+from genre_classifier.genre_names import display_name
 from genre_classifier.session import ModelError
 from genre_classifier.settings import Settings, read_settings
 from genre_classifier.verdict import ClassifyOptions
@@ -101,13 +103,13 @@ def classify_library(job: LibraryJob) -> int:
                 if place(str(file)) not in report.done:
                     report.write_error(str(file), analysis)
                 continue
-            tally.add(analysis.verdict)
             for each in results:
                 try:
                     if place(str(file)) not in each.done:
                         each.write(str(file), analysis)
                 except TagError as error:
                     tally.fail("tagged", file, error)
+            tally.add(analysis.verdict)
     return FAILED if tally.failures else 0
 
 
@@ -194,8 +196,7 @@ def _open_results(
 
 def _open_tags(job: LibraryJob, labels: Sequence[str], stack: ExitStack) -> "Tags":
     from genre_classifier.cli.journal import Journal, default_journal  # noqa: PLC0415
-    from genre_classifier.cli.tags import TagPolicy, Tags, read_names  # noqa: PLC0415
-    from genre_classifier.genre_names import display_name  # noqa: PLC0415
+    from genre_classifier.cli.tags import Tags  # noqa: PLC0415
 
     policy = TagPolicy(
         overwrite=job.overwrite_tags,

@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 GENRE = b"IGNR"
 HEADER = 12  # bytes: "RIFF", size, "WAVE"
 LARGEST_LIST = 1 << 20  # bytes; one beyond is no list of tags
+LARGEST_FILE = (1 << 32) - 2  # the size in the header has 32 bits, and all of them set stand for an unknown length
 
 
 class _Chunk(NamedTuple):
@@ -29,7 +30,7 @@ def read_genre(path: Path) -> list[str] | None:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        found = _find_list(file)
+        found = _find(file, b"LIST")
         if found is None:
             return None
         tags = _content(file, found)
@@ -37,50 +38,65 @@ def read_genre(path: Path) -> list[str] | None:
     return [genre.rstrip(b"\0").decode("utf-8", errors="surrogateescape") for genre in genres][:1]
 
 
-def copy_with_genre(source: Path, target: Path, genre: list[str]) -> None:
+def copy_with_genre(source: Path, target: Path, genre: list[str] | None) -> None:
     """Copy a file whose INFO list says a genre, or none, instead of the one it has.
+
+    Args:
+        source: a WAV file. Without an INFO list it gets one, after its music.
+        target: the copy.
+        genre: one, or none; None also takes away a list that would be empty.
 
     Raises:
         OSError: it cannot be read or written.
-        ValueError: it has no INFO list.
+        ValueError: its header does not say where its music ends.
     """
     with source.open("rb") as old, target.open("wb") as new:
-        found = _find_list(old)
-        if found is None:
-            raise ValueError("The file has no INFO list.")
-        tags = _content(old, found)
+        whole = old.seek(0, os.SEEK_END)
+        found = _find(old, b"LIST")
+        tags = _content(old, found) if found else b""
         kept = b"".join(tags[each.place : each.end] for each in _tags(tags) if each.name != GENRE)
-        content = b"INFO" + kept + b"".join(_pack(GENRE, _text(each)) for each in genre[:1])
-        old.seek(0, os.SEEK_END)
-        whole = old.tell()
+        content = kept + b"".join(_pack(GENRE, _text(each)) for each in genre or [])
+        place, after = (found.place, found.end) if found else (_end_of_music(old, whole),) * 2
         old.seek(0)
-        _copy(old, new, found.place)
-        new.write(_pack(b"LIST", content))
-        old.seek(min(found.end, whole))
+        _copy(old, new, place)
+        new.write(b"\0" * (place - new.tell()))  # music of an odd length whose last byte of padding is missing
+        if content or genre is not None:
+            new.write(_pack(b"LIST", b"INFO" + content))
+        old.seek(min(after, whole))
         shutil.copyfileobj(old, new)
         grown = new.tell() - whole
         old.seek(4)
         size = int.from_bytes(old.read(4), "little") + grown
+        if not 0 < size <= LARGEST_FILE:
+            raise ValueError("the sizes in its header are not those of its music")
         new.seek(4)
         new.write(size.to_bytes(4, "little"))
 
 
-def _find_list(file: BinaryIO) -> _Chunk | None:
-    file.seek(0, os.SEEK_END)
-    end = file.tell()
+def _find(file: BinaryIO, name: bytes) -> _Chunk | None:
+    """The first chunk of a name; of lists, the first that has tags."""
+    end = file.seek(0, os.SEEK_END)
     file.seek(0)
     header = file.read(HEADER)
     if header[:4] != b"RIFF" or header[8:] != b"WAVE":
         return None
     place = HEADER
-    while place + HEADER <= end:
+    while place + 8 <= end:
         file.seek(place)
         head = file.read(HEADER)
         chunk = _Chunk(head[:4], place, int.from_bytes(head[4:8], "little"))
-        if chunk.name == b"LIST" and head[8:] == b"INFO" and chunk.size <= LARGEST_LIST:
+        if chunk.name == name and (name != b"LIST" or (head[8:] == b"INFO" and chunk.size <= LARGEST_LIST)):
             return chunk
         place = chunk.end
     return None
+
+
+def _end_of_music(file: BinaryIO, whole: int) -> int:
+    """Where a list can be put in."""
+    music = _find(file, b"data")
+    if music is None or music.place + 8 + music.size > whole:  # cut short, or a stream whose length was not known
+        raise ValueError("the sizes in its header are not those of its music")
+    return music.end
 
 
 def _content(file: BinaryIO, found: _Chunk) -> bytes:

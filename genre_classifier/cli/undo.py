@@ -48,8 +48,10 @@ def _restore(change: "Change") -> bool:
     if not path.is_file():
         raise TagError("There is no such file any more.")
     tags = GenreTags(path)
-    now = {kind: genres or [] for kind, genres in tags.genres.items()}
-    before, after = ({kind: genres or [] for kind, genres in each.items()} for each in (change.before, change.after))
+    # Tags without a genre are as good as none.
+    now, before, after = (
+        {kind: genres for kind, genres in each.items() if genres} for each in (tags.genres, change.before, change.after)
+    )
     if now == before:  # put back by an earlier undo, or never written
         return False
     if now != after:

@@ -1,7 +1,7 @@
 """Batches: full while anything is to come, in order for each clip, and bounded in memory."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Semaphore
+from threading import Event, Semaphore, Thread
 
 import numpy as np
 import pytest
@@ -131,3 +131,26 @@ def test_closed_it_takes_no_more(graph):
     batcher.close()
     with pytest.raises(ValueError, match="closed"):
         batcher.open()
+
+
+def test_it_is_closed_when_the_run_under_way_has_ended(graph):
+    began, may_end, order = Event(), Event(), []
+
+    def run(chunks):
+        began.set()
+        may_end.wait()
+        order.append("run")
+        return graph.run(chunks)
+
+    batcher = ChunkBatcher(run, batch_size=1, runners=1)
+    rows = batcher.open()
+    rows.add(chunk(1))
+    began.wait()
+    closer = Thread(target=lambda: (batcher.close(), order.append("closed")))
+    closer.start()
+    closer.join(timeout=0.5)  # it would be over by now if it did not wait
+    with pytest.raises(ValueError, match="closed"):
+        rows.add(chunk(2))
+    may_end.set()
+    closer.join()
+    assert order == ["run", "closed"]

@@ -77,7 +77,7 @@ def test_names_of_one_s_own(cli, music, tmp_path, surer):
     assert "Music; Ünïque" in genre(music / "b.flac")
     for wrong in ("polka = Polka", answer["genre"], f"{answer['genre']} ="):
         names.write_text(wrong)
-        assert f"--genre-names {names}, line 1: write one of" in cli(*arguments, status=2).stderr
+        assert f"The names of genres in {names}, line 1: write one of" in cli(*arguments, status=2).stderr
 
 
 def test_undo_leaves_what_was_changed_since_and_what_is_gone(cli, music, tmp_path, surer):
