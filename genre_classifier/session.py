@@ -48,7 +48,7 @@ class ModelError(Exception):
 class ModelInfo(BaseModel):
     """What the graph says about itself, and what runs it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     labels: tuple[str, ...]
     """Genres in output order."""

@@ -47,7 +47,7 @@ class Segment(BaseModel):
 class _Answer(BaseModel):
     """An answer leaves out what its model or its clip does not have."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     @model_serializer(mode="wrap")
     def _leave_out_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

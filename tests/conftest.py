@@ -16,11 +16,14 @@ from tests.support.stand_in import write_stand_in
 SHIPPED_MODEL = find_model(DEFAULT_MODEL)
 SHARING = {"serving", "export"}  # folders whose tests share a server, or graphs that take long to export
 HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
 
 # Processes that compile librosa's functions into one cache at once spoil it: those that load them later crash or hang
 # (numba 0.68). So each of the processes that share the tests has a cache of its own.
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / f".pytest_cache/numba-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+if PROCESSES > 1:  # they share the cores: more threads of PyTorch than cores take a third longer
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // PROCESSES))
 
 
 def pytest_report_header() -> list[str]:

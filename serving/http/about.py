@@ -49,8 +49,8 @@ def _how_good(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return "<h2>How good it is</h2>\n<p>This model does not say.</p>"
     return (
-        "<h2>How good it is</h2>\n<p>Of clips that nothing was trained on, the test says most. Brackets are 95 % "
-        "intervals. Other music than that of its training fares worse.</p>\n"
+        "<h2>How good it is</h2>\n<p>The figure of the test clips says most: nothing had been trained on them when it "
+        "was taken. Brackets are 95 % intervals. Expect less of other music.</p>\n"
         + table(["Part", "Clips", "Right", "Mean over genres"], rows, "Clips that are right, by vote")
     )
 

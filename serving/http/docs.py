@@ -20,28 +20,35 @@ def docs(description: dict[str, Any], url: str) -> str:
             "<p>A request needs a key of the operator's, in the header <code>Authorization: Bearer KEY</code> or "
             "<code>X-API-Key: KEY</code>, where 401 is among the answers below.</p>"
         )
+    read = []
     for path, operations in description["paths"].items():
-        parts += [_operation(method.upper(), path, what, url) for method, what in operations.items()]
+        for method, operation in operations.items():
+            if "requestBody" in operation:
+                parts.append(_posted(f"{method.upper()} {path}", operation, url.rstrip("/") + path))
+            else:
+                read.append([f"{method.upper()} {path}", f"{operation['summary']}."])
+    parts += ["<h2>What is read</h2>", table(["Address", "Answer"], read, "Addresses without fields")]
     schemas = description["components"]["schemas"]
     parts.append("<h2>What answers hold</h2>")
     parts += [_schema(name, schema) for name, schema in schemas.items() if "properties" in schema]
     return frame("How to ask this service", *parts)
 
 
-def _operation(method: str, path: str, operation: dict[str, Any], url: str) -> str:
-    parts = [f"<h2><code>{method} {escape(path)}</code></h2>\n<p>{escape(operation['summary'])}.</p>"]
-    if "requestBody" in operation:
-        parts.append(f"<pre>{escape(EXAMPLE.format(url.rstrip('/') + path))}</pre>")
-        (content,) = operation["requestBody"]["content"].values()
-        schema = content["schema"]
-        rows = [
-            [name, _type(field), "yes" if name in schema["required"] else "no", field.get("description", "")]
-            for name, field in schema["properties"].items()
-        ]
-        parts.append(table(["Field", "Type", "Needed", "Meaning"], rows, f"Fields of {method} {path}"))
-    rows = [[status, response["description"]] for status, response in operation["responses"].items()]
-    parts.append(table(["Status", "Meaning"], rows, f"Answers of {method} {path}"))
-    return "\n".join(parts)
+def _posted(name: str, operation: dict[str, Any], url: str) -> str:
+    """An address that files are posted to: an example, its fields, its answers."""
+    (content,) = operation["requestBody"]["content"].values()
+    schema = content["schema"]
+    fields = [
+        [field, _type(what), "yes" if field in schema["required"] else "no", what.get("description", "")]
+        for field, what in schema["properties"].items()
+    ]
+    answers = [[status, response["description"]] for status, response in operation["responses"].items()]
+    return "\n".join((
+        f"<h2><code>{escape(name)}</code></h2>\n<p>{escape(operation['summary'])}.</p>",
+        f"<pre>{escape(EXAMPLE.format(url))}</pre>",
+        table(["Field", "Type", "Needed", "Meaning"], fields, f"Fields of {name}"),
+        table(["Status", "Meaning"], answers, f"Answers of {name}"),
+    ))  # fmt: skip
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

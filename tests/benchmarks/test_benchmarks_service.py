@@ -12,12 +12,12 @@ from tests.support.songs import recording
 
 @pytest.fixture
 def run(tmp_path):
-    def run(name, *options):
+    def run(name, *options, picture=True):
         output = tmp_path / "result.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--output", str(output)]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
-        assert output.with_suffix(".png").stat().st_size > 10_000
+        assert not picture or output.with_suffix(".png").stat().st_size > 10_000
         result = json.loads(output.read_text())
         assert result["timed"]
         versions = result["machine"]["versions"]
@@ -77,3 +77,13 @@ def test_throughput_memory_and_the_cost_of_length_are_measured(run):
     assert result["length"]["30"]["front_mib"] > 50
     assert set(result["hour"]) == set(result["start_s"])
     assert "60 s in one file against files of 30 s" in printed
+
+
+@pytest.mark.slow
+def test_batch_is_measured_beside_the_command_line(run):
+    result, printed = run("batch", "--files", "12", picture=False)
+    for cores, row in result["by_cores"].items():
+        assert f"{cores} cores:" in printed
+        assert row["ratio"] == pytest.approx(row["batch_files_a_second"] / row["command_line_files_a_second"], abs=0.01)
+        assert row["batch_start_s"] > 0
+        assert row["command_line_start_s"] > 0
