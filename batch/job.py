@@ -1,8 +1,7 @@
 """A whole run: which parts are wanted, which are there, and who works on the rest."""
 
 import argparse
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -43,16 +42,17 @@ def run_job(args: argparse.Namespace) -> int:
         todo = plan(files, worker, args)
     except (ModelError, SourceError, SystemExit, OSError) as error:
         raise JobError(str(error)) from error
-    if args.ray:
+    total = sum(min(args.files_per_part, len(files) - number * args.files_per_part) for number in todo)
+    with Progress(total) as progress:
+        if not args.ray:
+            return _report(_work_here(todo, files, worker, args, progress), progress)
         worker.classifier.close()
         from batch.ray_pool import RayError, work_on_ray  # noqa: PLC0415 (Ray is an extra)
 
         try:
-            done: Iterable[PartDone] = work_on_ray(todo, files, options, args)
-            return _report(done, todo, files, args)
+            return _report(_counted(work_on_ray(todo, files, options, args), progress), progress)
         except RayError as error:
             raise JobError(str(error)) from error
-    return _report(_work_here(todo, files, worker, args), todo, files, args)
 
 
 def plan(files: pa.Table, worker: Worker, args: argparse.Namespace) -> list[int]:
@@ -78,29 +78,36 @@ def plan(files: pa.Table, worker: Worker, args: argparse.Namespace) -> list[int]
     return [number for number in numbers if number % shards == index and names[number] not in there]
 
 
-def work_on(worker: Worker, part: Part) -> PartDone:
-    """Do one part, and say what came of it."""
+def work_on(worker: Worker, part: Part, each: Callable[[], object] = lambda: None) -> PartDone:
+    """Do one part, and say what came of it; `each` is called when a file of it is done."""
     try:
-        return PartDone(part.number, worker.work(part))
+        return PartDone(part.number, worker.work(part, each))
     except (OSError, RuntimeError, pa.ArrowException) as error:  # the disk, the decoders, the storage
         return PartDone(part.number, Counts(), f"part {part.number} could not be written: {error}")
 
 
-def _work_here(todo: list[int], files: pa.Table, worker: Worker, args: argparse.Namespace) -> Iterator[PartDone]:
+def _work_here(
+    todo: list[int], files: pa.Table, worker: Worker, args: argparse.Namespace, progress: Progress
+) -> Iterator[PartDone]:
     for number in todo:
-        yield work_on(worker, cut_part(files, number, args.files_per_part))
+        yield work_on(worker, cut_part(files, number, args.files_per_part), progress.add)
     worker.classifier.close()
 
 
-def _report(done: Iterable[PartDone], todo: list[int], files: pa.Table, args: argparse.Namespace) -> int:
-    total = sum(min(args.files_per_part, len(files) - number * args.files_per_part) for number in todo)
+def _counted(done: Iterable[PartDone], progress: Progress) -> Iterator[PartDone]:
+    """What others have done comes a part at a time."""
+    for part in done:
+        progress.add(part.counts.rows)
+        yield part
+
+
+def _report(done: Iterable[PartDone], progress: Progress) -> int:
     counts, failures = Counts(), 0
-    with Progress(total) as progress:
-        for part in done:
-            counts.add(part.counts)
-            progress.add(part.counts.rows)
-            if part.failure:
-                failures += 1
-                print(part.failure, file=sys.stderr)
+    for part in done:
+        counts.add(part.counts)
+        if part.failure:
+            failures += 1
+            progress.say(part.failure)
+    progress.close()
     say_summary(counts, failures, progress.seconds)
     return failures

@@ -26,7 +26,7 @@ class Progress:
         """Since the begin."""
         return monotonic() - self._begin
 
-    def add(self, files: int) -> None:
+    def add(self, files: int = 1) -> None:
         """So many more files are done."""
         self._done += files
         self._bar.update(files)
@@ -40,13 +40,21 @@ class Progress:
                 flush=True,
             )
 
+    def say(self, words: str) -> None:
+        """Say something on standard error, past the bar."""
+        self._bar.write(words, file=sys.stderr)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self.close()
 
 
 def say_summary(counts: Counts, failures: int, seconds: float) -> None:

@@ -96,6 +96,8 @@ def _read(source: str) -> pa.Table:
     if "://" not in source:
         found = [str(path) for path in find_files([source])]
         if found == [source] and not Path(source).is_file():
+            if Path(source).exists():
+                raise SourceError(f"{source} cannot be read: is this process allowed to?")
             raise SourceError(f"There is nothing called {source}.")
         return _table(found)
     return _table(_list_prefix(source))

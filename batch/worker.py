@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +69,8 @@ class Worker:
             isolate=True,
         )
 
-    def work(self, part: Part) -> Counts:
-        """Classify a part's files and write it.
+    def work(self, part: Part, each: Callable[[], object] = lambda: None) -> Counts:
+        """Classify a part's files and write it; `each` is called when one is done.
 
         Raises:
             OSError: the part cannot be written.
@@ -81,6 +81,7 @@ class Worker:
             row = make_row(file.uri, file.identity, answer, info, monotonic() - file.begun)
             rows.append(row)
             _count(counts, row)
+            each()
         self.output.write(part_name(part, info.version), rows, schema(info))
         return counts
 

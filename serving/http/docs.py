@@ -69,9 +69,10 @@ def _type(schema: dict[str, Any]) -> str:
     for choice in ("anyOf", "oneOf", "allOf"):
         if choice in schema:
             return " or ".join(dict.fromkeys(map(_type, schema[choice])))
-    kind = schema.get("type", "any")
+    kinds = schema.get("type", "any")
+    kind = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
     if kind == "array":
         return f"list of {_type(schema['items'])}" if "items" in schema else "list"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_type(schema['additionalProperties'])}"
-    return "file" if schema.get("format") == "binary" else str(kind)
+    return "file" if schema.get("format") == "binary" else kind

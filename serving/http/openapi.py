@@ -58,16 +58,15 @@ def _describe(info: ModelInfo) -> dict[str, Any]:
                     answers["Verdict"],
                     {
                         "top_k": {
-                            "type": "integer",
+                            "type": ["integer", "null"],
                             "minimum": 1,
                             "maximum": len(info.labels),
-                            "description": "Genres to list; all, if left out.",
+                            "description": "Genres to list; all, if left out or null.",
                         },
                         "aggregate": {
-                            "type": "string",
-                            "enum": list(get_args(Aggregate)),
+                            "enum": [*get_args(Aggregate), None],
                             "default": "vote",
-                            "description": "vote: the genre that most segments chose; mean: the most probable one.",
+                            "description": "vote or null: the genre that most segments chose; mean: the most probable.",
                         },
                     },
                 )

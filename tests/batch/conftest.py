@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from tests.support import ROOT
 from tests.support.audio import encode, tone
+from tests.support.parquet import FILES
 
 CLIPS = 6
-FILES = 300
 
 
 @pytest.fixture(scope="session")
@@ -41,23 +39,3 @@ def batch(stand_in):
         return done
 
     return run
-
-
-def read(output):
-    """All rows of a folder of parts, by uri; each uri once."""
-    rows = pa.concat_tables(parquet.read_table(path) for path in sorted(output.glob("*.parquet"))).to_pylist()
-    assert len({row["uri"] for row in rows}) == len(rows)
-    return {row["uri"]: row for row in rows}
-
-
-def without_time(rows):
-    """Rows that must be the same whoever made them: floats are rounded, since runs of other sizes add otherwise."""
-    return {
-        uri: (row["id"], row["genre"], round(row["confidence"] or 0, 4), row["duration"], row["votes"], row["error"])
-        for uri, row in rows.items()
-    }
-
-
-def inodes(output):
-    """What tells whether a part has been written again."""
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in output.glob("*.parquet")}

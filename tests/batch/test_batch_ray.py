@@ -10,8 +10,8 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.batch.conftest import FILES, inodes, read, without_time
 from tests.support import ROOT
+from tests.support.parquet import FILES, inodes, read, without_time
 
 PARTS = ("--files-per-part", "10")
 WAIT_SECONDS = 120
@@ -26,9 +26,9 @@ def cluster():
         cluster.shutdown()
 
 
-def start(music, output, cluster, stand_in):
+def start(music, output, cluster, stand_in, *options):
     environment = {**os.environ, "GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu"}
-    command = [sys.executable, "-m", "batch", music, output, *PARTS, "--ray", cluster.address]
+    command = [sys.executable, "-m", "batch", music, output, *PARTS, "--ray", cluster.address, *options]
     return subprocess.Popen(
         [*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -83,3 +83,15 @@ def test_kills_cost_no_row(cluster, batch, music, stand_in, tmp_path, seed):  # 
     assert len(rows) == FILES
     batch(music, tmp_path / "here", *PARTS)
     assert without_time(rows) == without_time(read(tmp_path / "here"))
+
+
+@pytest.mark.slow
+def test_one_actor_and_two_make_the_same_rows(cluster, batch, music, stand_in, tmp_path):
+    cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    batch(music, tmp_path / "here", *PARTS)
+    for actors in ("1", "2"):
+        driver = start(music, tmp_path / actors, cluster, stand_in, "--actors", actors)
+        said, _ = driver.communicate(timeout=WAIT_SECONDS)
+        assert driver.returncode == 0, said
+        assert without_time(read(tmp_path / actors)) == without_time(read(tmp_path / "here"))

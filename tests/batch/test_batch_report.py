@@ -4,8 +4,8 @@ import subprocess
 import sys
 from collections import Counter
 
-from tests.batch.conftest import read
 from tests.support import ROOT
+from tests.support.parquet import read
 from tests.support.stand_in import write_stand_in
 
 

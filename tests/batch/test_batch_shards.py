@@ -2,7 +2,7 @@
 
 import csv
 
-from tests.batch.conftest import FILES, inodes, read, without_time
+from tests.support.parquet import FILES, inodes, read, without_time
 from tests.support.stand_in import write_stand_in
 
 PARTS = ("--files-per-part", "40")

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.parquet import read
 from tests.support.server import free_port
 from tests.support.songs import recording
 
@@ -238,3 +239,23 @@ def test_another_model_comes_by_a_volume(image, song, tmp_path):
         assert "/models/other.onnx is not a model that ONNX Runtime can load" in container.log.read_text()
     finally:
         container.remove()
+
+
+def test_batch_runs_in_the_same_image(image, song, tmp_path):
+    output = tmp_path / "output"
+    output.mkdir(mode=0o777)
+    output.chmod(0o777)  # for the image's own user
+    song.parent.chmod(0o755)
+    name = buildah("from", image)
+    try:
+        said = buildah(
+            *("run", "--isolation", "chroot", "--user", "bentoml", "--workingdir", f"{HOME}/src"),
+            *("--volume", f"{song.parent}:/music:ro", "--volume", f"{output}:/output", name, "--"),
+            *("python", "-m", "batch", "/music", "/output"),
+        )
+    finally:
+        buildah("rm", name)
+    assert "1 rows" in said
+    (row,) = read(output).values()
+    assert row["genre"]
+    assert not row["error"]

@@ -5,11 +5,13 @@ import { byId } from "./dom.js";
 import { current } from "./player.js";
 
 const AROUND = 500; // pixels above and below the window, where cards are ready to be scrolled to
-const GUESS = { closed: 48, open: 300 }; // pixels, of a card that was never seen
 
 const list = byId("tracks");
-const heights = new WeakMap(); // of tracks that were measured, as {open, height}
-const cards = new Map();
+const cards = new Map(); // by their tracks
+const trackOf = new WeakMap(); // by the elements of their cards
+const guess = { closed: 48, open: 300 }; // pixels: the height of the last that was measured
+let heights = new WeakMap(); // of tracks that were measured, as {open, height}
+let width = innerWidth; // of the window, as they were measured
 let shown = [];
 let tops = []; // of each that is shown, and the height of all
 let due = 0;
@@ -18,11 +20,10 @@ const sizes = new ResizeObserver((entries) => {
   for (const { target, borderBoxSize } of entries) {
     const track = trackOf.get(target);
     heights.set(track, { open: track.open, height: borderBoxSize[0].blockSize });
-    GUESS[track.open ? "open" : "closed"] = borderBoxSize[0].blockSize;
+    guess[track.open ? "open" : "closed"] = borderBoxSize[0].blockSize;
   }
   soon();
 });
-const trackOf = new WeakMap();
 
 /** Show these, in this order. */
 export function show(tracks) {
@@ -45,7 +46,7 @@ export function soon() {
 
 function heightOf(track) {
   const known = heights.get(track);
-  return known?.open === track.open ? known.height : GUESS[track.open ? "open" : "closed"];
+  return known?.open === track.open ? known.height : guess[track.open ? "open" : "closed"];
 }
 
 function arrange() {
@@ -99,6 +100,8 @@ function put(item, next) {
 
 addEventListener("scroll", soon, { passive: true });
 addEventListener("resize", () => {
+  if (innerWidth !== width) heights = new WeakMap();
+  width = innerWidth;
   soon();
   for (const card of cards.values()) card.settle();
 });
