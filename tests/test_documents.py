@@ -296,6 +296,20 @@ def test_batching_is_as_measured():
         assert [length, clients, *rates, f"{each['on']['rows_a_run']:.1f}"] in rows(text)
 
 
+def test_batch_and_its_arithmetic_are_as_measured():
+    text = read("docs/scale.md")
+    measured = summary.read("batch")["by_cores"]
+    for cores, row in measured.items():
+        rates = [f"{row[f'{name}_files_a_second']:.2f}" for name in ("batch", "command_line")]
+        costs = [f"{row['ratio']:.2f}", f"{row['batch_start_s']:.2f} s", f"{row['part_s']:.3f} s"]
+        assert [cores, *rates, *costs] in rows(text)
+    one = measured["1"]
+    hours = 10_000_000 * 70 / one["chunks_a_second"] / 3600
+    assert f"/ {one['chunks_a_second']} chunks a second / 3600 = {hours:.0f}." in flowing("docs/scale.md")
+    assert f"10 000 parts take {10_000 * one['part_s'] / 3600:.1f} core hours" in flowing("docs/scale.md")
+    assert f"{one['chunks_a_second'] / 70 * 8:.1f} MB a second for each core" in flowing("docs/scale.md")
+
+
 def test_load_is_as_measured():
     assert load.table(summary.read("load")) in read("docs/serving.md")
 

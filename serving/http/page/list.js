@@ -6,7 +6,7 @@ import { current, unload } from "./player.js";
 import { dequeue, enqueue } from "./queue.js";
 import { Track } from "./track.js";
 
-const FEW = 4; // files that come together and are opened at once
+const FEW = 4; // files that come together and open when they are answered
 
 export let tracks = []; // the newest first
 
@@ -24,7 +24,7 @@ export function add(named, skipped = 0) {
   const fresh = [];
   for (const [file, name] of named) {
     if (isHere(file, name)) continue;
-    const track = new Track(file, name);
+    const track = new Track(file, name, named.length <= FEW);
     enter(track);
     fresh.push(track);
   }
@@ -36,7 +36,6 @@ export function add(named, skipped = 0) {
   else if (parts.length) notice(`${parts.join(", ")}.`);
   else notice("");
   if (!fresh.length) return;
-  if (fresh.length <= FEW) for (const track of fresh) track.open = true;
   Object.assign(choice, { filter: "all", search: "" });
   byId("search").value = "";
   tracks = [...fresh, ...tracks];

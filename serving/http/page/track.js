@@ -8,8 +8,9 @@ export class Track {
   /** Called when any track has changed. */
   static onchange = () => {};
 
-  constructor(file, name) {
-    Object.assign(this, { file, name, state: "queued", words: "", share: null, round: 0, asking: null });
+  /** `opens` is whether its card opens when there is something to see. */
+  constructor(file, name, opens) {
+    Object.assign(this, { file, name, opens, state: "queued", words: "", share: null, round: 0, asking: null });
     Object.assign(this, { answer: null, error: "", status: null });
     Object.assign(this, { card: null, open: false, all: false, time: 0, peaks: null, unplayable: false });
   }
@@ -33,12 +34,12 @@ export class Track {
   }
 
   fail(error, status) {
-    Object.assign(this, { error, status });
+    Object.assign(this, { error, status, open: this.open || this.opens });
     this.show("failed", error);
   }
 
   finish(answer) {
-    this.answer = answer;
+    Object.assign(this, { answer, open: this.open || this.opens });
     this.show("done");
   }
 
