@@ -12,6 +12,7 @@ import pyarrow as pa
 from batch.job import PartDone, work_on
 from batch.sources import Part, cut_part
 from batch.worker import Counts, Worker, WorkerOptions
+from genre_classifier.session import ModelError
 
 
 class RayError(Exception):
@@ -22,12 +23,19 @@ class PartActor:
     """A loaded model in a process of Ray's."""
 
     def __init__(self, options: WorkerOptions) -> None:
-        self._worker = Worker(options)
+        """An actor that fails here would be started again without end, so what is wrong is told with its first part."""
+        self._worker: Worker | None = None
+        self._unusable = ""
+        try:
+            self._worker = Worker(options)
+        except ModelError as error:
+            self._unusable = str(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Do the one part of a batch; what goes back is a few numbers."""
         (number,), (digest,), (uris,), (ids,) = (batch[name] for name in ("number", "digest", "uris", "ids"))
-        done = work_on(self._worker, Part(int(number), str(digest), list(uris), list(ids)))
+        part = Part(int(number), str(digest), list(uris), list(ids))
+        done = work_on(self._worker, part) if self._worker else PartDone(part.number, Counts())
         counts = done.counts
         return {
             "number": [done.number],
@@ -36,6 +44,7 @@ class PartActor:
             "music_seconds": [counts.music_seconds],
             "errors": [list(counts.errors.elements())],
             "failure": [done.failure or ""],
+            "unusable": [self._unusable],
         }
 
 
@@ -45,7 +54,8 @@ def work_on_ray(
     """Let a cluster do the parts, and yield what came of each as it is done.
 
     Raises:
-        RayError: Ray is missing, there is no such cluster, or it has too few processors.
+        RayError: Ray is missing, there is no such cluster, it has too few processors, a node of it cannot load the
+            model, or it gave up.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -80,6 +90,11 @@ def work_on_ray(
         num_gpus=args.gpus_per_actor,
         concurrency=actors,
     )
-    for row in results.iter_rows():
-        counts = Counts(row["rows"], row["chunks"], row["music_seconds"], Counter(row["errors"]))
-        yield PartDone(row["number"], counts, row["failure"] or None)
+    try:
+        for row in results.iter_rows():
+            if row["unusable"]:
+                raise RayError(f"A node of the Ray cluster cannot load the model: {row['unusable']}")
+            counts = Counts(row["rows"], row["chunks"], row["music_seconds"], Counter(row["errors"]))
+            yield PartDone(row["number"], counts, row["failure"] or None)
+    except ray.exceptions.RayError as error:
+        raise RayError(f"The Ray cluster gave up: {str(error).splitlines()[0]}") from error

@@ -10,6 +10,9 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+from batch.ray_pool import PartActor
+from batch.worker import WorkerOptions
+from genre_classifier.settings import Settings
 from tests.support import ROOT
 from tests.support.parquet import FILES, inodes, read, without_time
 
@@ -83,6 +86,14 @@ def test_kills_cost_no_row(cluster, batch, music, stand_in, tmp_path, seed):  # 
     assert len(rows) == FILES
     batch(music, tmp_path / "here", *PARTS)
     assert without_time(rows) == without_time(read(tmp_path / "here"))
+
+
+def test_an_actor_without_its_model_says_so_and_lives(tmp_path):
+    settings = Settings(model=str(tmp_path / "missing.onnx"))
+    actor = PartActor(WorkerOptions(str(tmp_path / "out"), settings, file_seconds=1, file_megabytes=1))
+    (said,) = actor({"number": [0], "digest": ["0"], "uris": [["a.wav"]], "ids": [["a"]]})["unusable"]
+    assert said.startswith("There is no model file at")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
