@@ -38,6 +38,7 @@ from serving.warmup import open_checked_session
 
 logger = logging.getLogger("bentoml.genre")
 settings = read_settings(ServiceSettings)
+GRACE_SECONDS = 5.0  # that the model's process gives the front ones, to be the first to give up a call
 pipeline = Pipeline(RemoteModel(), settings)
 bentoml_patches.serve_in(own_folder)
 
@@ -111,9 +112,9 @@ class GenreModel:
     @bentoml.api(
         batchable=True,
         max_batch_size=settings.max_batch_size,
-        # Not a batching window but a deadline, after which the call that waited longest is cancelled with 503; its
-        # client has given up by then.
-        max_latency_ms=int(settings.timeout * 1000),
+        # Not a batching window but a deadline, after which the call that waited longest is cancelled with an error in
+        # the log; its client has given up by then, and must not be beaten to it.
+        max_latency_ms=int((settings.timeout + GRACE_SECONDS) * 1000),
     )
     def run(self, chunks: FloatArray) -> FloatArray:
         """Run the graph on the chunks of one or more calls.
