@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from batch.job import PartDone, work_on
-from batch.sources import Part, cut_part
+from batch.sources import Part, SourceError, cut_part
 from batch.worker import Counts, Worker, WorkerOptions
 from genre_classifier.session import ModelError
 
@@ -28,7 +28,7 @@ class PartActor:
         self._unusable = ""
         try:
             self._worker = Worker(options)
-        except ModelError as error:
+        except (ModelError, SourceError, OSError, pa.ArrowException) as error:  # the model, or the output's storage
             self._unusable = str(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
@@ -54,8 +54,8 @@ def work_on_ray(
     """Let a cluster do the parts, and yield what came of each as it is done.
 
     Raises:
-        RayError: Ray is missing, there is no such cluster, it has too few processors, a node of it cannot load the
-            model, or it gave up.
+        RayError: Ray is missing, there is no such cluster, it has too few processors, a node of it cannot
+            load the model or open the output, or it gave up.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -93,7 +93,7 @@ def work_on_ray(
     try:
         for row in results.iter_rows():
             if row["unusable"]:
-                raise RayError(f"A node of the Ray cluster cannot load the model: {row['unusable']}")
+                raise RayError(f"A node of the Ray cluster cannot work: {row['unusable']}")
             counts = Counts(row["rows"], row["chunks"], row["music_seconds"], Counter(row["errors"]))
             yield PartDone(row["number"], counts, row["failure"] or None)
     except ray.exceptions.RayError as error:

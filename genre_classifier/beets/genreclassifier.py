@@ -100,7 +100,7 @@ class GenreClassifierPlugin(BeetsPlugin):
         from genre_classifier import AudioError  # noqa: PLC0415
 
         assert self._classifier
-        counts, items = Counter[str](), list(items)
+        counts, items, changed = Counter[str](), list(items), set()
         wanted = [item for item in items if self._policy.overwrite or not _genres(item)]
         counts["kept"] = len(items) - len(wanted)
         verdicts = self._classifier.classify_files(os.fsdecode(item.path) for item in wanted)
@@ -113,13 +113,14 @@ class GenreClassifierPlugin(BeetsPlugin):
                 counts["in doubt"] += 1
             elif self._set(item, verdict):
                 counts["set"] += 1
+                changed.add(item.album_id)
                 if not pretend:
                     item.try_sync(write=write, move=False)
             else:
                 counts["kept"] += 1
         if not pretend:
             for item in {item.album_id: item for item in items}.values():
-                self._set_album(item.get_album())
+                self._set_album(item.get_album(), changed=item.album_id in changed)
         return counts
 
     def _set(self, item: Item, verdict: "Verdict") -> bool:
@@ -132,9 +133,12 @@ class GenreClassifierPlugin(BeetsPlugin):
         ui.show_model_changes(item, fields=[GENRE])
         return True
 
-    def _set_album(self, album: Album | None) -> None:
-        """Give an album the genre that most of its items have; they keep theirs."""
-        if album is None or (_genres(album) and not self._policy.overwrite):
+    def _set_album(self, album: Album | None, *, changed: bool) -> None:
+        """Give an album the genre that most of its items have; they keep theirs.
+
+        One that has a genre keeps it, unless it is to be overwritten and an item has changed.
+        """
+        if album is None or (_genres(album) and not (self._policy.overwrite and changed)):
             return
         if found := [genres[0] for item in album.items() if (genres := _genres(item))]:
             genre, _ = plurality(found)

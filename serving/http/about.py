@@ -8,12 +8,20 @@ from genre_classifier.session import ModelInfo
 from serving.http.pages import frame, table
 
 PARTS = {"test": "test", "valid": "validation", "train": "training"}
+FIGURES = '<p><a href="model">All figures, as JSON</a></p>'
 WORST = 3  # genres, and pairs, that are named
 
 
-def about(info: ModelInfo) -> str:
-    """The model as a page of HTML; what its metrics do not have is left out."""
-    return frame("The model", _what_it_is(info), _how_good(info.metrics), _bad_at(info), _what_answers_mean(info))
+def about(info: ModelInfo, *, keys: bool = False) -> str:
+    """The model as a page of HTML; what its metrics do not have is left out, and with `keys`, what needs one."""
+    return frame(
+        "The model",
+        _what_it_is(info),
+        _how_good(info.metrics),
+        _bad_at(info),
+        _what_answers_mean(info),
+        "" if keys else FIGURES,
+    )
 
 
 def _what_it_is(info: ModelInfo) -> str:
@@ -88,7 +96,7 @@ def _what_answers_mean(info: ModelInfo) -> str:
             "is the most probable of them all the same."
         )
     rows = "".join(f"<dt>{name}</dt><dd>{escape(meaning)}</dd>\n" for name, meaning in meanings.items())
-    return f'<h2>What its answers mean</h2>\n<dl>\n{rows}</dl>\n<p><a href="model">All figures, as JSON</a></p>'
+    return f"<h2>What its answers mean</h2>\n<dl>\n{rows}</dl>"
 
 
 def _share(share: float, interval: tuple[float, float] | None = None) -> str:

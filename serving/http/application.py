@@ -168,7 +168,7 @@ def _described(pipeline: Pipeline) -> list[Route]:
         return as_page(docs(await description(), str(request.base_url)))
 
     async def about_as_page(_: Request) -> Response:
-        return as_page(about(await pipeline.model.info(max_age=MODEL_SECONDS)))
+        return as_page(about(await pipeline.model.info(max_age=MODEL_SECONDS), keys=bool(pipeline.settings.key_list)))
 
     return [Route("/docs.json", docs_as_json), Route("/docs", docs_as_page), Route("/about", about_as_page)]
 

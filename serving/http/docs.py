@@ -9,13 +9,15 @@ from serving.http.pages import frame, table
 ERRORS_AND_MORE = (
     'Errors are JSON with one sentence, <code>{"error": "..."}</code>. <a href="docs.json">The same as OpenAPI 3.1</a>'
 )
-EXAMPLE = "curl -F audio=@song.mp3 {}"
+EXAMPLE = "curl {}-F audio=@song.mp3 {}"
+KEY_OPTION = '-H "Authorization: Bearer KEY" '
 
 
 def docs(description: dict[str, Any], url: str) -> str:
     """The description as a page of HTML; `url` is where the service was asked, for examples."""
     parts = [f"<p>{escape(description['info']['summary'])} {ERRORS_AND_MORE}</p>"]
-    if "securitySchemes" in description["components"]:
+    key = KEY_OPTION if "securitySchemes" in description["components"] else ""
+    if key:
         parts.append(
             "<p>A request needs a key of the operator's, in the header <code>Authorization: Bearer KEY</code> or "
             "<code>X-API-Key: KEY</code>, where 401 is among the answers below.</p>"
@@ -24,7 +26,8 @@ def docs(description: dict[str, Any], url: str) -> str:
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
             if "requestBody" in operation:
-                parts.append(_posted(f"{method.upper()} {path}", operation, url.rstrip("/") + path))
+                example = EXAMPLE.format(key, url.rstrip("/") + path)
+                parts.append(_posted(f"{method.upper()} {path}", operation, example))
             else:
                 read.append([f"{method.upper()} {path}", f"{operation['summary']}."])
     parts += ["<h2>What is read</h2>", table(["Address", "Answer"], read, "Addresses without fields")]
@@ -34,7 +37,7 @@ def docs(description: dict[str, Any], url: str) -> str:
     return frame("How to ask this service", *parts)
 
 
-def _posted(name: str, operation: dict[str, Any], url: str) -> str:
+def _posted(name: str, operation: dict[str, Any], example: str) -> str:
     """An address that files are posted to: an example, its fields, its answers."""
     (content,) = operation["requestBody"]["content"].values()
     schema = content["schema"]
@@ -45,7 +48,7 @@ def _posted(name: str, operation: dict[str, Any], url: str) -> str:
     answers = [[status, response["description"]] for status, response in operation["responses"].items()]
     return "\n".join((
         f"<h2><code>{escape(name)}</code></h2>\n<p>{escape(operation['summary'])}.</p>",
-        f"<pre>{escape(EXAMPLE.format(url))}</pre>",
+        f"<pre>{escape(example)}</pre>",
         table(["Field", "Type", "Needed", "Meaning"], fields, f"Fields of {name}"),
         table(["Status", "Meaning"], answers, f"Answers of {name}"),
     ))  # fmt: skip

@@ -61,7 +61,7 @@ def frame(title: str, *parts: str) -> str:
     ))  # fmt: skip
 
 
-def table(head: list[str], rows: list[list[Any]], caption: str = "") -> str:
+def table(head: list[str], rows: list[list[Any]], caption: str) -> str:
     """A table of text; a narrow window pushes it along. The first cell of a row names it."""
     heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     lines = "".join(
@@ -69,8 +69,7 @@ def table(head: list[str], rows: list[list[Any]], caption: str = "") -> str:
         + "</tr>\n"
         for first, *rest in rows
     )  # fmt: skip
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{escape(caption or head[0])}"><table>{said}\n'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>"
+        f'<div class="wide" tabindex="0" role="group" aria-label="{escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>"
     )

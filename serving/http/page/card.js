@@ -36,7 +36,13 @@ export class Card {
     this.parts.row.onclick = ({ target }) => target.closest("button") || getSelection().toString() || this.toggle();
     this.parts.remove.onclick = () => this.remove();
     copies.onclick = () => copy(copies, track.answer);
-    again.onclick = () => (open.focus(), enqueue([track])); // this button goes
+    again.onclick = () => {
+      const next = this.next();
+      open.focus(); // this button goes
+      enqueue([track]);
+      report();
+      if (!this.item.isConnected) this.focus(next); // it is not among those that a filter shows
+    };
     all.onclick = () => {
       track.all = !track.all;
       this.bars();
@@ -53,13 +59,23 @@ export class Card {
   }
 
   remove() {
-    const order = shown();
-    const place = order.indexOf(this.track);
-    const next = order[place + 1] ?? order[place - 1];
+    const next = this.next();
     remove([this.track]);
     report(); // after the last that a filter shows, all are shown
-    const there = next ?? shown()[0];
-    const card = there && reach(there); // the keyboard stays where it was
+    this.focus(next);
+  }
+
+  /** The file after it, or before it. */
+  next() {
+    const order = shown();
+    const place = order.indexOf(this.track);
+    return order[place + 1] ?? order[place - 1];
+  }
+
+  /** The keyboard stays where it was, though this card goes. */
+  focus(next) {
+    const track = next ?? shown()[0];
+    const card = track && reach(track);
     (card?.parts.remove ?? byId("files")).focus({ preventScroll: Boolean(card) });
   }
 

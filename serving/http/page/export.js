@@ -6,9 +6,10 @@ import { tracks } from "./list.js";
 
 const COLUMNS = ["file", "genre", "confidence", "uncertain", "recognised", "duration", "warning", "error"];
 
-/** Whether there are answers that were not taken along yet. */
-export let unsaved = false;
-export const setUnsaved = (is) => (unsaved = is);
+const saved = new WeakSet(); // answers that were taken along in a file
+
+/** Whether there are answers that were not. */
+export const unsaved = () => tracks.some(({ answer }) => answer && !saved.has(answer));
 
 export const results = () =>
   tracks
@@ -50,5 +51,5 @@ export function download(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type }));
   Object.assign(element("a"), { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  unsaved = false;
+  for (const { answer } of tracks) if (answer) saved.add(answer);
 }

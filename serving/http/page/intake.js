@@ -8,33 +8,37 @@ import { notice } from "./notice.js";
 const MUSIC = /\.(aac|aif[cf]?|amr|ape|asf|au|caf|flac|m4[ab]|mka|mkv|mov|mp[234]|mpga|og[agv]|opus|snd|wave?|weba|webm|wma|wv)$/i;
 const HIDDEN = /(^|\/)\./; // a file, such as a Mac's ._song.mp3, or a folder on the way to it
 
-/** Add what is music of the files of folders, as [file, name]. */
-function addMusic(found) {
+/** Add files as they are, and what is music of those of folders; both as [file, name], no file where it cannot be read. */
+function addMusic(found, alone = []) {
   const seen = found.filter(([, path]) => !HIDDEN.test(path));
-  const music = seen.filter(([file]) => MUSIC.test(file.name));
-  add(music.sort(([, a], [, b]) => inOrder(a, b)), seen.length - music.length);
+  const music = seen.filter(([file, path]) => file && MUSIC.test(path)).sort(([, a], [, b]) => inOrder(a, b));
+  const chosen = alone.filter(([file]) => file);
+  add([...chosen, ...music], seen.length - music.length + alone.length - chosen.length);
 }
 
-/** Files of a dropped entry as [file, name], folders walked. */
+/** Files of a dropped entry, folders walked. */
 async function walk(entry) {
   const call = (target, method) => new Promise((resolve, reject) => target[method](resolve, reject));
-  if (entry.isFile) return [[await call(entry, "file"), entry.fullPath.slice(1)]];
-  const reader = entry.createReader();
   const found = [];
-  for (let some; (some = await call(reader, "readEntries")).length; ) found.push(...some); // a hundred at a time
+  try {
+    if (entry.isFile) return [[await call(entry, "file"), entry.fullPath.slice(1)]];
+    const reader = entry.createReader();
+    for (let some; (some = await call(reader, "readEntries")).length; ) found.push(...some); // a hundred at a time
+  } catch {
+    return [[null, entry.fullPath.slice(1)]]; // it may not be read, or has gone: the others are
+  }
   return (await Promise.all(found.filter(({ name }) => !name.startsWith(".")).map(walk))).flat();
 }
 
-async function drop({ items, files }) {
+async function drop({ items, files: plain }) {
   // Entries are gone after the event, so all are taken before the first is walked.
   const entries = [...items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
   if (!entries.length || entries.includes(null) || entries.includes(undefined)) {
-    return add([...files].map((file) => [file, file.name]));
+    return add([...plain].map((file) => [file, file.name]));
   }
-  const folders = entries.filter((entry) => entry.isDirectory);
-  const alone = entries.filter((entry) => entry.isFile);
-  if (alone.length) add((await Promise.all(alone.map(walk))).flat());
-  if (folders.length) addMusic((await Promise.all(folders.map(walk))).flat());
+  const walked = async (those) => (await Promise.all(those.map(walk))).flat();
+  const [folders, files] = [entries.filter((entry) => entry.isDirectory), entries.filter((entry) => entry.isFile)];
+  addMusic(...(await Promise.all([walked(folders), walked(files)])));
 }
 
 byId("files").onchange = () => {

@@ -1,6 +1,6 @@
 /** The files of the page: how they come and go, and which of them are shown in which order. */
 
-import { byId, files, inOrder, say } from "./dom.js";
+import { byId, files, inOrder } from "./dom.js";
 import { notice } from "./notice.js";
 import { current, unload } from "./player.js";
 import { dequeue, enqueue } from "./queue.js";
@@ -30,16 +30,20 @@ export function add(named, skipped = 0) {
   }
   const again = named.length - fresh.length;
   const parts = [];
-  if (skipped) parts.push(`${files(skipped)} skipped, which ${skipped === 1 ? "is" : "are"} no music`);
+  if (skipped) parts.push(`${files(skipped)} skipped, no music or not to be read`);
   if (again) parts.push(`${files(again)} ${again === 1 ? "is" : "are"} here already`);
   if (!named.length) notice(`There is no music in it${skipped ? `: ${parts[0]}` : ""}.`);
   else if (parts.length) notice(`${parts.join(", ")}.`);
-  else notice("");
   if (!fresh.length) return;
-  Object.assign(choice, { filter: "all", search: "" });
-  byId("search").value = "";
+  showAll();
   tracks = [...fresh, ...tracks];
   enqueue(fresh);
+}
+
+/** Have nothing chosen: all files are shown. */
+export function showAll() {
+  Object.assign(choice, { filter: "all", search: "" });
+  byId("search").value = "";
 }
 
 function enter(track) {
@@ -67,16 +71,16 @@ export function remove(those) {
   notice(words, () => {
     const fresh = tracks.filter((track) => !before.includes(track));
     const unfinished = [];
-    for (const track of those) {
+    const back = those.filter((track) => !isHere(track.file, track.name)); // not those that were dropped again since
+    for (const track of back) {
       enter(track);
       track.state = states.get(track);
       if (track.unfinished) unfinished.push(track);
     }
-    const stay = new Set([...tracks, ...those]);
+    const stay = new Set([...tracks, ...back]);
     tracks = [...fresh, ...before.filter((track) => stay.has(track))];
     enqueue(unfinished);
     Track.onchange();
-    say(`${files(those.length)} are back.`);
   });
   Track.onchange();
 }

@@ -13,7 +13,7 @@ Track.onchange = update;
 
 byId("stop").onclick = () => {
   if (byId("stop").textContent === "Stop") return stop();
-  enqueue(tracks.filter((track) => track.state === "stopped" || (track.state === "failed" && !track.status)).reverse());
+  enqueue(tracks.filter((track) => track.state === "stopped" || track.lost).reverse());
 };
 byId("copy").onclick = () => copy(byId("copy"), results());
 byId("json").onclick = () => download("genres.json", "application/json", JSON.stringify(results(), null, 2));
@@ -24,7 +24,7 @@ byId("clear").onclick = () => {
 };
 
 addEventListener("beforeunload", (event) => {
-  if (unsaved && tracks.some((track) => track.answer)) event.preventDefault(); // the browser asks whether to leave
+  if (unsaved()) event.preventDefault(); // the browser asks whether to leave
 });
 
 introduce();

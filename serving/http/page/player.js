@@ -63,6 +63,6 @@ player.onerror = () => {
 /** A file that the browser cannot play. */
 export function silence(track) {
   track.unplayable = true;
-  track.card?.timeline.silence();
+  track.card?.timeline.explain();
   track.card?.showPlaying();
 }

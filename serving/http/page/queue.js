@@ -59,7 +59,7 @@ async function classify(track) {
       track.show("waiting", error);
       await askForKey();
     } else if (kind === "refused" || !--tries[kind]) {
-      track.fail(error, status);
+      track.fail(error, status, kind === "lost");
       if (kind === "lost") stop(); // the others would fare no better
       return;
     } else {

@@ -11,7 +11,7 @@ const cards = new Map(); // by their tracks
 const trackOf = new WeakMap(); // by the elements of their cards
 const guess = { closed: 48, open: 300 }; // pixels: the height of the last that was measured
 let heights = new WeakMap(); // of tracks that were measured, as {open, height}
-let width = innerWidth; // of the window, as they were measured
+let width = 0; // of the list, as they were measured
 let shown = [];
 let tops = []; // of each that is shown, and the height of all
 let due = 0;
@@ -19,8 +19,11 @@ let due = 0;
 const sizes = new ResizeObserver((entries) => {
   for (const { target, borderBoxSize } of entries) {
     const track = trackOf.get(target);
-    heights.set(track, { open: track.open, height: borderBoxSize[0].blockSize });
-    guess[track.open ? "open" : "closed"] = borderBoxSize[0].blockSize;
+    const [{ inlineSize, blockSize: height }] = borderBoxSize;
+    if (inlineSize !== width) heights = new WeakMap(); // all that are drawn are measured together
+    width = inlineSize;
+    heights.set(track, { open: track.open, height });
+    guess[track.open ? "open" : "closed"] = height;
   }
   soon();
 });
@@ -58,11 +61,13 @@ function arrange() {
 
 function draw() {
   const { top } = list.getBoundingClientRect();
-  const held = document.activeElement?.closest?.(".card");
+  const card = document.activeElement?.closest(".card");
+  const held = card ? shown.indexOf(trackOf.get(card)) : NaN;
   const wanted = new Map(); // tracks by their places, in order
   shown.forEach((track, place) => {
     const near = tops[place + 1] > -top - AROUND && tops[place] < innerHeight - top + AROUND;
-    if (near || track === current || (held && trackOf.get(held) === track)) wanted.set(track, place);
+    // And around the one that holds the keyboard, so that it goes on from there.
+    if (near || track === current || Math.abs(place - held) <= 1) wanted.set(track, place);
   });
   for (const [track, card] of cards) {
     if (wanted.has(track)) continue;
@@ -100,8 +105,6 @@ function put(item, next) {
 
 addEventListener("scroll", soon, { passive: true });
 addEventListener("resize", () => {
-  if (innerWidth !== width) heights = new WeakMap();
-  width = innerWidth;
   soon();
   for (const card of cards.values()) card.settle();
 });

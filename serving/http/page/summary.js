@@ -2,8 +2,7 @@
 
 import { labels, tint } from "./colours.js";
 import { byId, element, files, say } from "./dom.js";
-import { setUnsaved } from "./export.js";
-import { choice, matches, shown, tracks } from "./list.js";
+import { choice, matches, showAll, shown, tracks } from "./list.js";
 import { current, player } from "./player.js";
 import { show, soon } from "./rows.js";
 
@@ -15,7 +14,6 @@ const filters = new Map();
 let due = 0;
 let reported = -Infinity;
 let spoken = 0;
-let ended = 0;
 
 function makeFilters() {
   for (const filter of [...NAMED, ...labels.map((label) => `genre ${label}`)]) {
@@ -49,7 +47,7 @@ for (const button of byId("sort").querySelectorAll("button")) {
     else if (choice.down === (by === "sure" || by === "length")) choice.down = !choice.down;
     else Object.assign(choice, { by: "", down: false }); // as they were added
     report();
-    say(choice.by ? `Sorted by ${by}, ${choice.down ? "descending" : "ascending"}.` : "Sorted as they were added.");
+    say(choice.by ? `Sorted by ${button.textContent.toLowerCase()}, ${choice.down ? "descending" : "ascending"}.` : "Sorted as they were added.");
   };
 }
 
@@ -68,8 +66,6 @@ export function report() {
   const { done, failed, stopped } = counts;
   const over = done + failed + stopped;
   const left = tracks.length - over;
-  if (done > ended) setUnsaved(true);
-  ended = done;
   const parts = [`${done} of ${files(tracks.length)} done`];
   if (failed) parts.push(`${failed} failed`);
   if (stopped) parts.push(`${stopped} stopped`);
@@ -80,14 +76,15 @@ export function report() {
   byId("progress").value = over;
   byId("tools").hidden = !tracks.length;
   byId("tools").classList.toggle("idle", !left);
+  if (tracks.length < 2) showAll(); // what chooses is not seen then
   byId("find").hidden = byId("filters").hidden = byId("shares").hidden = tracks.length < 2;
   document.body.classList.toggle("busy", tracks.length > 0);
   document.title = left ? `${over} of ${tracks.length} done` : "Which genre is it?";
   byId("stop").textContent = stopped && !left ? "Go on" : "Stop";
   const idle = !left && !stopped;
+  for (const id of ["copy", "json", "csv"]) byId(id).disabled = !(done + failed);
   if (idle && document.activeElement === byId("stop")) byId("copy").focus(); // a disabled button has no focus
   byId("stop").disabled = idle;
-  for (const id of ["copy", "json", "csv"]) byId(id).disabled = !(done + failed);
   showChoice();
   announce(summary, left);
 }

@@ -6,6 +6,8 @@ import { load, seek, toggle } from "./player.js";
 import { WAVE_SECONDS, paint, wave } from "./waveform.js";
 
 const FIRST = 3; // genres of a segment that are read
+const TOO_LONG = "No waveform is drawn for a file this long.";
+const UNDRAWABLE = "No waveform: this browser can only play this format.";
 const UNPLAYABLE = "This browser cannot decode this format: there is no waveform and no playback.";
 
 export class Timeline {
@@ -41,8 +43,7 @@ export class Timeline {
         return genre ? tint(stretch, genre) : stretch;
       }),
     );
-    if (this.track.unplayable) this.note(UNPLAYABLE);
-    else if (duration > WAVE_SECONDS) this.note("No waveform is drawn for a file this long.");
+    this.explain();
     this.draw();
     this.tell();
   }
@@ -56,13 +57,16 @@ export class Timeline {
     this.draw();
   }
 
-  note(words) {
+  /** Why there is no waveform, if there is none. */
+  explain() {
+    const { track } = this;
+    const words =
+      (track.unplayable && UNPLAYABLE) ||
+      (track.undrawable && UNDRAWABLE) ||
+      (track.answer.duration > WAVE_SECONDS && TOO_LONG) ||
+      "";
     this.parts.note.textContent = words;
-    this.parts.note.hidden = false;
-  }
-
-  silence() {
-    this.note(UNPLAYABLE);
+    this.parts.note.hidden = !words;
   }
 
   timeAt({ clientX }) {
@@ -103,6 +107,7 @@ export class Timeline {
     const { duration } = track.answer;
     const step = Math.max(1, Math.round(duration / 60));
     const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+    this.pointed = null; // the keyboard moves what is read
     if (event.key === " ") toggle(track);
     else if (event.key === "Home") seek(track, 0);
     else if (event.key === "End") seek(track, duration);

@@ -11,8 +11,8 @@ export class Track {
   /** `opens` is whether its card opens when there is something to see. */
   constructor(file, name, opens) {
     Object.assign(this, { file, name, opens, state: "queued", words: "", share: null, round: 0, asking: null });
-    Object.assign(this, { answer: null, error: "", status: null });
-    Object.assign(this, { card: null, open: false, all: false, time: 0, peaks: null, unplayable: false });
+    Object.assign(this, { answer: null, error: "", status: null, lost: false });
+    Object.assign(this, { card: null, open: false, all: false, time: 0, peaks: null, unplayable: false, undrawable: false });
   }
 
   /** Pass into a state; `words` for those that have something to say. */
@@ -33,8 +33,9 @@ export class Track {
     this.card?.refresh();
   }
 
-  fail(error, status) {
-    Object.assign(this, { error, status, open: this.open || this.opens });
+  /** `lost` is whether nobody answered. */
+  fail(error, status, lost = false) {
+    Object.assign(this, { error, status, lost, open: this.open || this.opens });
     this.show("failed", error);
   }
 
@@ -49,7 +50,7 @@ export class Track {
 
   /** Whether trying again can help. */
   get mayTryAgain() {
-    const passing = PASSING.includes(this.status) || this.status >= 500 || this.status === 0;
+    const passing = PASSING.includes(this.status) || this.status >= 500 || this.lost;
     return this.state === "stopped" || (this.state === "failed" && passing);
   }
 

@@ -11,15 +11,17 @@ let decoding = Promise.resolve();
 
 /** Decode a file for its picture, unless its card has gone when its turn comes. */
 export function wave(track) {
-  if (track.peaks || track.unplayable) return;
+  const done = () => track.peaks || track.unplayable || track.undrawable;
+  if (done()) return;
   decoding = decoding.then(async () => {
-    if (!track.card || track.peaks || track.unplayable) return;
+    if (!track.card || done()) return;
     try {
       track.peaks = await peaks(track.file);
       track.card?.timeline.draw();
     } catch {
-      if (player.canPlayType(track.file.type)) track.card?.timeline.note("No waveform: this browser can only play this format.");
-      else silence(track);
+      if (!player.canPlayType(track.file.type)) return silence(track);
+      track.undrawable = true;
+      track.card?.timeline.explain();
     }
   });
 }

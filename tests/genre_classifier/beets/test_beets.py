@@ -51,6 +51,17 @@ def test_it_replaces_genres_where_asked(library, music, expected):
     assert (library.folder / "b.flac").stat().st_mtime_ns == before
 
 
+def test_an_album_stays_as_it_is_where_no_item_is_set(library, music):
+    library.beet("import", "--quiet", "--noautotag", music)
+    library.beet("modify", "--yes", "--album", "genres=Polka; Waltz")
+    before = library.beet("list", "--album", "-f", "$genres")
+    assert "Polka" in before
+    assert "Waltz" in before
+    said = library.beet("genreclassify", "--overwrite", "--min-confidence", "1")
+    assert "0 genres set" in said
+    assert library.beet("list", "--album", "-f", "$genres") == before
+
+
 def test_files_stay_as_they_are_where_beets_writes_none(library, music, expected):
     library.beet("import", "--quiet", "--noautotag", music)
     library.settings["import"] = {"write": False}

@@ -118,7 +118,7 @@ def test_of_a_folder_the_music_is_taken_in_order(visit, tmp_path):
     page = visit()
     page.locator("#folder").set_input_files(album)
     ends(page, "2 of 2 files done")
-    expect(page.locator("#noticed")).to_have_text("2 files skipped, which are no music.")
+    expect(page.locator("#noticed")).to_have_text("2 files skipped, no music or not to be read.")
     assert page.locator("h3").all_text_contents() == ["album/2 first.wav", "album/10 last.wav"]
 
 
