@@ -13,7 +13,7 @@ Track.onchange = update;
 
 byId("stop").onclick = () => {
   if (byId("stop").textContent === "Stop") return stop();
-  enqueue(tracks.filter((track) => track.state === "stopped" || track.lost).reverse());
+  enqueue(tracks.filter((track) => track.state === "stopped" || (track.state === "failed" && track.lost)).reverse());
 };
 byId("copy").onclick = () => copy(byId("copy"), results());
 byId("json").onclick = () => download("genres.json", "application/json", JSON.stringify(results(), null, 2));

@@ -63,6 +63,15 @@ def test_a_service_that_is_gone_stops_the_queue_until_it_is_back(visit):
     page.unroute("**/classify")
     page.get_by_role("button", name="Go on").click()
     ends(page, "6 of 6 files done")
+    page.route("**/classify", lambda route: route.abort())
+    choose(page, *[file(f"later {number}.wav", SONG) for number in range(6)])
+    ends(page, re.compile(r"6 of 12 files done, \d failed, \d stopped$"))
+    page.unroute("**/classify")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.get_by_role("button", name="Go on").click()
+    ends(page, "12 of 12 files done")
+    assert len([url for url in sent if url.endswith("/classify")]) == 6  # none that is done already
 
 
 def test_stop_and_remove(visit):
