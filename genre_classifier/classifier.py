@@ -16,6 +16,7 @@ from genre_classifier.audio import AudioError, Source
 from genre_classifier.audio.decoder_pool import SUPPORTED, DecoderPool
 from genre_classifier.batching import CPU_BATCH, GPU_BATCH, ChunkBatcher, ClipRows
 from genre_classifier.clip import Clip
+from genre_classifier.cores import cores
 from genre_classifier.models import DEFAULT_MODEL, find_model
 from genre_classifier.outputs import Outputs
 from genre_classifier.session import CPU, DEFAULT_GPU_MEMORY_MB, GenreSession, ModelInfo, Provider
@@ -235,8 +236,3 @@ class Classifier:
 
     def _analysis(self, clip: Clip, outputs: Outputs, options: ClassifyOptions) -> Analysis:
         return Analysis(decide(clip, outputs, self.info, options), embed(clip, outputs, self.info))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

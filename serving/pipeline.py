@@ -15,8 +15,8 @@ import numpy as np
 
 from genre_classifier.audio import CHUNK_SECONDS, AudioError
 from genre_classifier.audio.decoder_pool import SUPPORTED, DecoderPool
-from genre_classifier.classifier import cores
 from genre_classifier.clip import Clip
+from genre_classifier.cores import cores
 from genre_classifier.models import SAMPLE_CLIP
 from genre_classifier.outputs import FloatArray, Outputs
 from genre_classifier.session import ModelInfo

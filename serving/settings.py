@@ -1,10 +1,9 @@
 """What an operator may set, by environment variables that begin with GENRE_."""
 
-import os
-
 from pydantic import Field, SecretStr, field_validator
 
 from genre_classifier.batching import CPU_BATCH, GPU_BATCH
+from genre_classifier.cores import cores
 from genre_classifier.session import has_nvidia_driver
 from genre_classifier.settings import Settings
 
@@ -17,12 +16,12 @@ class ServiceSettings(Settings):
     """Settings of the service, e.g. GENRE_MAX_UPLOAD_MB=64; frozen once read."""
 
     threads: int = Field(default=0, ge=0)
-    """CPU threads of one session run; 0 leaves it to ONNX Runtime (one per physical core)."""
+    """CPU threads of one session run; 0 takes as many as the service is limited to, or one per physical core."""
     max_batch_size: int = Field(default_factory=lambda known: _largest_batch(known.get("provider", "")), ge=2)
     """Most chunks in one session run, whichever requests they come from."""
     max_seconds: float = Field(default=1200.0, gt=0, allow_inf_nan=False)
     """Longest audio of one file."""
-    workers: int = Field(default=max(2, min(8, (os.cpu_count() or 2) // 2)), ge=1)
+    workers: int = Field(default_factory=lambda: max(2, min(8, cores() // 2)), ge=1)
     """Front processes, which receive, decode and answer; the session has a process of its own."""
     max_upload_mb: int = Field(default=256, ge=1)
     """Largest request body in MiB; 256 holds a WAV of 20 minutes at CD quality."""

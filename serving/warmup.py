@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_classifier.audio import CHUNK_SAMPLES, cut_chunks, decode
+from genre_classifier.cores import limited_cores
 from genre_classifier.models import SAMPLE_CLIP, find_model
 from genre_classifier.session import CUDA, GenreSession, Provider
 from serving.settings import ServiceSettings
@@ -18,7 +19,8 @@ def open_checked_session(settings: ServiceSettings, provider: Provider) -> Genre
         ModelError: the model cannot be served; the message is one sentence.
     """
     model, memory = find_model(settings.model), settings.gpu_memory_mb
-    session = GenreSession(model, provider=provider, threads=settings.threads, gpu_memory_mb=memory)
+    threads = settings.threads or limited_cores()
+    session = GenreSession(model, provider=provider, threads=threads, gpu_memory_mb=memory)
     chunks = _sample_chunks()
     session.check(chunks)
     # Memory is taken when a batch size first comes. On CUDA kernels are also chosen then, which is slow; on a CPU,

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.cgroup import limited_group
 from tests.support.parquet import read
 from tests.support.server import free_port
 from tests.support.songs import recording
@@ -239,6 +240,21 @@ def test_another_model_comes_by_a_volume(image, song, tmp_path):
         assert "/models/other.onnx is not a model that ONNX Runtime can load" in container.log.read_text()
     finally:
         container.remove()
+
+
+def test_limited_to_one_cpu_it_takes_one_for_its_cores(image):
+    name = buildah("from", image)
+    command = ["python", "-c", "from genre_classifier.cores import cores; print(cores())"]
+    try:
+        with limited_group(cpus=1) as enter:
+            said = subprocess.check_output(
+                ["buildah", "run", "--isolation", "chroot", "--workingdir", f"{HOME}/src", name, "--", *command],
+                preexec_fn=enter,
+                text=True,
+            )
+    finally:
+        buildah("rm", name)
+    assert said.strip() == "1"
 
 
 def test_batch_runs_in_the_same_image(image, song, tmp_path):
