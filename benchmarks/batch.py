@@ -91,7 +91,7 @@ def run(music: Path | None, files: int, output: Path) -> dict[str, Any]:
             result["by_cores"][str(count)] = row
             print(f"{count} cores:", *(f"{name} {value}" for name, value in row.items()), sep="\n  ", flush=True)
     result["timed"] = "each command in turn, medians of three rounds after one that does not count"
-    result["machine"] = machine("onnxruntime", "pyarrow")
+    result["machine"] = machine("onnxruntime-gpu", "onnxruntime", "pyarrow")
     write_result(output, result)
     return result
 

@@ -145,6 +145,11 @@ def is_deployed(words):
     assert {name.removeprefix("GENRE_").lower() for name in settings} <= set(ServiceSettings.model_fields)
 
 
+def is_there(words):
+    """A file or a folder that another program takes; tests/deploy holds against it what they say."""
+    assert (ROOT / words[words.index("-f" if "-f" in words else "-k") + 1]).exists()
+
+
 TAKERS = {
     "make": is_made,
     "python -m train": is_parsed,
@@ -156,6 +161,8 @@ TAKERS = {
     "source": is_activated,
     "bentoml": is_packed,
     "docker run": is_deployed,
+    "docker compose": is_there,
+    "kubectl": is_there,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import genre_classifier
-from benchmarks import load, summary
+from benchmarks import fleet, load, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
 from genre_classifier.beets.genreclassifier import DEFAULTS
@@ -308,6 +308,20 @@ def test_batch_and_its_arithmetic_are_as_measured():
     assert f"/ {one['chunks_a_second']} chunks a second / 3600 = {hours:.0f}." in flowing("docs/scale.md")
     assert f"10 000 parts take {10_000 * one['part_s'] / 3600:.1f} core hours" in flowing("docs/scale.md")
     assert f"{one['chunks_a_second'] / 70 * 8:.1f} MB a second for each core" in flowing("docs/scale.md")
+
+
+def test_the_fleet_is_as_measured():
+    text, measured = read("docs/scale.md"), summary.read("fleet")
+    for table in (fleet.costs(measured), fleet.fleet(measured), fleet.break_even(measured)):
+        assert table in text
+    assert f"the rate times the {fleet.total(measured, 30):.1f} ms above" in flowing("docs/scale.md")
+    graph = measured["by_clip"]["30"]["cpu_ms"]["model"]
+    assert f"of {fleet.total(measured, 30):.1f} ms it replaces {graph:.1f}, nearly all" in flowing("docs/scale.md")
+    alone, shared = (summary.read("graph")["ms_per_chunk"][f"{cores} cores, batch 10"] for cores in (1, 2))
+    assert f"{alone['ONNX Runtime CPU'] / shared['ONNX Runtime CPU']:.1f} times as fast as on one" in flowing(
+        "docs/scale.md"
+    )
+    assert graph * 0.9 < measured["by_clip"]["30"]["session_ms"]  # what is said of "nearly all"
 
 
 def test_load_is_as_measured():

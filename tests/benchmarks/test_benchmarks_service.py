@@ -57,6 +57,16 @@ def test_batching_is_measured_on_and_off(run):
     assert result["3 s, 8 clients"]["on"]["rows_a_run"] > 1
 
 
+@pytest.mark.slow
+def test_the_processor_time_of_a_request_is_measured(run):
+    result, _ = run("fleet", "--seconds", "3", picture=False)
+    short, long = (result["by_clip"][length] for length in ("3", "30"))
+    for row in (short, long):
+        assert set(row["statuses"]) == {"200"}
+        assert all(value > 0 for value in row["cpu_ms"].values())
+    assert long["cpu_ms"]["model"] > 4 * short["cpu_ms"]["model"]  # ten chunks instead of one, in larger batches
+
+
 def test_exactness_is_measured_on_real_music(tmp_path):
     folder = tmp_path / "gtzan" / "blues"
     folder.mkdir(parents=True)

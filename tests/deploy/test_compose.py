@@ -52,3 +52,9 @@ def test_each_finds_the_other_by_its_name():
     mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
     assert f"{provider['options']['path']}/genre-classifier.json" in mounted
     assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in mounted
+
+
+def test_the_manuals_name_this_release():
+    for name in ("deploy", "scale"):
+        tags = set(re.findall(r"genre_classifier:(\d[\d.]*\d)", (ROOT / "docs" / f"{name}.md").read_text()))
+        assert tags == {genre_classifier.__version__}
