@@ -145,6 +145,11 @@ def is_deployed(words):
     assert {name.removeprefix("GENRE_").lower() for name in settings} <= set(ServiceSettings.model_fields)
 
 
+def is_layered(words):
+    """The image with Ray, which tests/container builds."""
+    assert words == ["docker", "build", "-t", f"genre_classifier:{__version__}-ray", "."]
+
+
 def is_there(words):
     """A file or a folder that another program takes; tests/deploy holds against it what they say."""
     assert (ROOT / words[words.index("-f" if "-f" in words else "-k") + 1]).exists()
@@ -162,6 +167,7 @@ TAKERS = {
     "bentoml": is_packed,
     "docker run": is_deployed,
     "docker compose": is_there,
+    "docker build": is_layered,
     "kubectl": is_there,
 }
 

@@ -5,6 +5,7 @@ GENRE_BENTOFILE names the bentofile; the default is bentofile.cpu.yaml.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 
 from tests.support import ROOT
 from tests.support.cgroup import limited_group
@@ -26,6 +28,7 @@ from tests.support.songs import recording
 BENTOFILE = os.environ.get("GENRE_BENTOFILE", "bentofile.cpu.yaml")
 BASE_IMAGE = "docker.io/library/python:3.11-slim"
 IMAGE = "genre_classifier:container-test"
+RAY_IMAGE = "genre_classifier:container-test-ray"
 HOME = "/home/bentoml/bento"
 USER = 1034
 NOT_ON_DISK = {"dev", "proc", "sys", "tmp"}
@@ -275,3 +278,31 @@ def test_batch_runs_in_the_same_image(image, song, tmp_path):
     (row,) = read(output).values()
     assert row["genre"]
     assert not row["error"]
+
+
+def test_a_layer_adds_ray(image, song, tmp_path):
+    """The layer of docs/scale.md, and in it the command and the variables of deploy/kubernetes/batch/rayjob.yaml."""
+    (layer,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / "docs" / "scale.md").read_text(), re.DOTALL)
+    (tmp_path / "Dockerfile").write_text(re.sub(r"FROM \S+", f"FROM {image}", layer))
+    buildah("bud", "--network", "host", "--tag", RAY_IMAGE, str(tmp_path))
+    job = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "batch" / "rayjob.yaml").read_text())["spec"]
+    (pod,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in pod["env"]} | {"SOURCE": "/music", "OUTPUT": "/output"}
+    output = tmp_path / "output"
+    output.mkdir()
+    output.chmod(0o777)
+    song.parent.chmod(0o755)
+    start = "ray start --head --num-cpus 3 --disable-usage-stats > /dev/null"
+    name = buildah("from", RAY_IMAGE)
+    try:
+        said = buildah(
+            *("run", "--isolation", "chroot", "--user", "bentoml"),
+            *(word for key, value in variables.items() for word in ("--env", f"{key}={value}")),
+            *("--volume", f"{song.parent}:/music:ro", "--volume", f"{output}:/output", name, "--"),
+            *("sh", "-c", f"{start}; {job['entrypoint']}; ended=$?; ray stop > /dev/null; exit $ended"),
+        )
+    finally:
+        buildah("rm", name)
+        buildah("rmi", "--force", RAY_IMAGE)
+    assert "1 rows" in said
+    assert len(read(output)) == 1
