@@ -14,7 +14,7 @@ ONNXRUNTIME_gpu = onnxruntime-gpu
 TORCH = torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-slow container-test check format lock release clean
+.PHONY: help install serve test test-slow container-test placement check format lock release clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ test-slow: $(VENV)/dev-$(RUNTIME).installed  ## run the long tests of load, faul
 
 container-test: $(VENV)/dev-$(RUNTIME).installed  ## build the image and run it with buildah, as root: three minutes
 	$(BIN)/python -m pytest -m container -s tests/container
+
+placement: $(VENV)/dev-$(RUNTIME).installed  ## ask ONNX Runtime for GPUs, without a GPU, where it places the graphs' nodes; needs gcc
+	mkdir -p build
+	sed -n '/^onnxruntime-gpu==/,/[^\\]$$/p' requirements/gpu.txt > build/onnxruntime-gpu.txt
+	$(PIP) install --require-hashes --no-deps --upgrade --target build/onnxruntime-gpu --requirement build/onnxruntime-gpu.txt
+	$(BIN)/python -m pytest tests/export/test_export_placement.py
 
 check: $(VENV)/dev-$(RUNTIME).installed  ## check lint, format and types
 	$(BIN)/ruff check .

@@ -79,19 +79,6 @@ def test_operators(any_graph):
     assert not model.functions
 
 
-@pytest.mark.parametrize("operator", ["Pad", "ArgMax"])
-def test_integers_are_neither_padded_nor_searched(any_graph, graph, operator):
-    """CUDA has no integer kernel for these: ONNX Runtime would copy the tensor to the CPU and back."""
-    model = onnx.shape_inference.infer_shapes(onnx.load(any_graph[0]), data_prop=True)
-    known = [*model.graph.value_info, *model.graph.input, *model.graph.output]
-    types = {value.name: value.type.tensor_type.elem_type for value in known}
-    types |= {value.name: value.data_type for value in model.graph.initializer}
-    integers = {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
-    nodes = [node for node in model.graph.node if node.op_type == operator]
-    assert nodes or any_graph is not graph  # the original network's front end has both
-    assert [node.name for node in nodes if types[node.input[0]] in integers] == []
-
-
 def test_nothing_of_the_machine_is_written(any_graph):
     content = any_graph[0].read_bytes()
     assert b"site-packages" not in content

@@ -1,0 +1,104 @@
+"""The CUDA provider without a GPU: builds the stub of a CUDA runtime, and runs a graph through it in another process.
+
+`python -m tests.support.cuda_stub` is that process; see `run`.
+"""
+
+import ctypes
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from genre_classifier.session import CPU, CUDA, CUDA_OPTIONS, LOG_NOTHING, import_onnxruntime
+from tests.support import ROOT
+
+OVERLAY = ROOT / "build" / "onnxruntime-gpu"  # where `make placement` puts the locked onnxruntime-gpu
+PROVIDER = "onnxruntime/capi/libonnxruntime_providers_cuda.so"
+LIBRARIES = (
+    *("libcuda.so.1", "libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcufft.so.12"),
+    "libcudnn.so.9",
+)
+SYMBOL = re.compile(rb"(?<=\0)((?:__)?cu(?:da|blas|blasLt|rand|fft|dnn)?[A-Z]\w*)(?=\0)")
+COUNTS = ("launches", "products", "cudnn_calls", "to_device", "to_host", "waits", "replays", "violations", "bytes")
+
+
+def missing() -> str:
+    """Why the CUDA provider cannot be looked at here; empty if it can."""
+    if sys.platform != "linux" or not shutil.which("gcc"):
+        return "no Linux with gcc"
+    if not (site() / PROVIDER).is_file():
+        return "onnxruntime-gpu is not here: `make placement` brings it"
+    return ""
+
+
+def site() -> Path:
+    """The folder of onnxruntime-gpu: this environment's, or where `make placement` puts it."""
+    try:
+        return Path(str(distribution("onnxruntime-gpu").locate_file("")))
+    except PackageNotFoundError:
+        return OVERLAY
+
+
+@functools.cache
+def build(folder: Path) -> Path:
+    """Compile the stub for the functions that this onnxruntime-gpu asks for; return the folder of its libraries."""
+    names = {name.decode() for name in SYMBOL.findall((site() / PROVIDER).read_bytes())}
+    rest = folder / "rest.c"
+    rest.write_text("".join(f"__attribute__((weak)) int {name}() {{ return 0; }}\n" for name in sorted(names)))
+    library = folder / "libstub.so"
+    source = Path(__file__).with_suffix(".c")
+    command = ["gcc", "-O1", "-w", "-fPIC", "-fno-builtin", "-shared", "-o", library, source, rest]
+    subprocess.run(command, check=True)
+    for name in LIBRARIES:
+        (folder / name).symlink_to(library)
+    return folder
+
+
+def run(libraries: Path, what: str, *models: Path, save: Path | None = None) -> list:
+    """The answers of `placed` or `looked` for each model, from a process in which the stub is CUDA.
+
+    Args:
+        libraries: as `build` returns them.
+        what: the function.
+        models: ONNX files.
+        save: a new folder for the graphs as `placed` found them optimised.
+    """
+    paths = [str(site()), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if save:
+        save.mkdir()
+    command = [sys.executable, "-m", "tests.support.cuda_stub", what, str(save or ""), *map(str, models)]
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(ended.stderr)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def placed(model: str, save: str) -> dict:
+    """How many of a graph's nodes are on CUDA, and which are not; none where no provider takes it. For `run`."""
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = LOG_NOTHING
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if save:
+        options.optimized_model_filepath = str(Path(save) / Path(model).name)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=[(CUDA, CUDA_OPTIONS), CPU])
+    except Exception:  # noqa: BLE001 (no provider has such a kernel)
+        return {"cuda": 0, "cpu": {}}
+    assert session.get_providers()[0] == CUDA
+    nodes = [(part.ep_name, node) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()]
+    on_cpu = {node.name: node.op_type for provider, node in nodes if provider == CPU}
+    return {"cuda": len(nodes) - len(on_cpu), "cpu": on_cpu}
+
+
+if __name__ == "__main__":
+    for name in LIBRARIES:
+        ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
+    what, save, *models = sys.argv[1:]
+    print(json.dumps([{"placed": placed}[what](model, save) for model in models]))
