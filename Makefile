@@ -40,7 +40,7 @@ placement: $(VENV)/dev-$(RUNTIME).installed  ## ask ONNX Runtime for GPUs, witho
 	mkdir -p build
 	sed -n '/^onnxruntime-gpu==/,/[^\\]$$/p' requirements/gpu.txt > build/onnxruntime-gpu.txt
 	$(PIP) install --require-hashes --no-deps --upgrade --target build/onnxruntime-gpu --requirement build/onnxruntime-gpu.txt
-	$(BIN)/python -m pytest tests/export/test_export_placement.py
+	$(BIN)/python -m pytest tests/export/test_export_placement.py tests/genre_classifier/test_cuda_graph.py
 
 check: $(VENV)/dev-$(RUNTIME).installed  ## check lint, format and types
 	$(BIN)/ruff check .

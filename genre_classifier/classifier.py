@@ -19,7 +19,7 @@ from genre_classifier.clip import Clip
 from genre_classifier.cores import cores
 from genre_classifier.models import DEFAULT_MODEL, find_model
 from genre_classifier.outputs import Outputs
-from genre_classifier.session import CPU, DEFAULT_GPU_MEMORY_MB, GenreSession, ModelInfo, Provider
+from genre_classifier.session import CPU, GenreSession, ModelInfo, Provider
 from genre_classifier.verdict import Aggregate, ClassifyOptions, Embedding, Verdict, decide, embed
 
 DEFAULT_OPTIONS = ClassifyOptions()
@@ -53,7 +53,8 @@ class Classifier:
         jobs: int | None = None,
         threads: int = 0,
         batch_size: int | None = None,
-        gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
+        gpu_memory_mb: int | None = None,
+        cuda_graph: bool = False,
         max_seconds: float | None = None,
         file_seconds: float | None = None,
         isolate: bool = False,
@@ -66,7 +67,8 @@ class Classifier:
             jobs: cores to use, for decoding and for runs; all that the process may use if None.
             threads: CPU threads of one run; 0 gives each run one thread and runs as many at a time as there are cores.
             batch_size: most chunks in one run; by default 64 on a GPU and 16 on a CPU.
-            gpu_memory_mb: MiB that the session may take of a GPU.
+            gpu_memory_mb: MiB that the session may take of a GPU; by default what the largest batch needs.
+            cuda_graph: on a GPU, replay recorded runs of a few batch sizes, where model and ONNX Runtime allow it.
             max_seconds: the longest audio that is accepted; no limit if None.
             file_seconds: the longest that decoding one file may take, by the clock; no limit if None. It holds where
                 files are decoded in processes that can be ended: see `isolate`.
@@ -84,7 +86,14 @@ class Classifier:
         if self._pool and isolate:
             self._pool.start()  # they get ready while the model loads
         try:
-            session = GenreSession(find_model(model), provider=provider, threads=threads, gpu_memory_mb=gpu_memory_mb)
+            session = GenreSession(
+                find_model(model),
+                provider=provider,
+                threads=threads,
+                largest_batch=batch_size or GPU_BATCH,
+                gpu_memory_mb=gpu_memory_mb,
+                cuda_graph=cuda_graph,
+            )
         except BaseException:
             self._close_pool()
             raise

@@ -15,6 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
+from genre_classifier.batching import GPU_BATCH
+from genre_classifier.cuda_graph import RECORD_PLACEMENT, RecordedRuns, why_not
 from genre_classifier.outputs import INPUT, FloatArray, Outputs
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
-DEFAULT_GPU_MEMORY_MB = 4096
+# MiB of GPU memory. ONNX Runtime's arena takes at most 9.5 for a chunk, with two runs at a time. The rest is for the
+# weights and for what cuDNN's convolutions need.
+CHUNK_GPU_MB, FIXED_GPU_MB = 12, 512
 LOG_NOTHING = 4  # ONNX Runtime's log level "fatal"
 SUM_TOLERANCE = 1e-3  # what a session run may add to a sum of ten float32 probabilities
 JSON_METADATA = {"labels", "tags", "metrics"}
@@ -100,7 +104,9 @@ class GenreSession:
         *,
         provider: Provider = "auto",
         threads: int = 0,
-        gpu_memory_mb: int = DEFAULT_GPU_MEMORY_MB,
+        largest_batch: int = GPU_BATCH,
+        gpu_memory_mb: int | None = None,
+        cuda_graph: bool = False,
     ) -> None:
         """Load the graph on the best provider allowed.
 
@@ -108,7 +114,9 @@ class GenreSession:
             model: the ONNX file.
             provider: auto takes CUDA where it works, else the CPU.
             threads: of the CPU; 0 leaves them to ONNX Runtime.
-            gpu_memory_mb: MiB that the session may take of a GPU.
+            largest_batch: most chunks in a run on a GPU, which decides the next two.
+            gpu_memory_mb: MiB that the session may take of a GPU; by default what the largest batch needs.
+            cuda_graph: on a GPU, replay recorded runs of a few batch sizes, where model and ONNX Runtime allow it.
 
         Raises:
             ModelError: no ONNX Runtime, no such file, no valid graph, metadata that is missing or does not fit, or
@@ -116,14 +124,19 @@ class GenreSession:
         """
         if not model.is_file():
             raise ModelError(f"There is no model file at {model}: train and export one, or name another.")
-        self._session = _open_session(model, provider, threads, gpu_memory_mb)
+        cuda = {"gpu_mem_limit": str((gpu_memory_mb or default_gpu_memory_mb(largest_batch)) * 2**20)}
+        self._session = _open_session(model, provider, threads, cuda)
         given = {output.name: output.shape for output in self._session.get_outputs()}
         self._outputs = [name for name in Outputs._fields if name in given]
         self.info = _read_info(model, self._session, given)
+        self._recorded = None
+        if cuda_graph and self.info.provider == CUDA:
+            self._recorded = self._record(model, threads, cuda, largest_batch)
 
     def run(self, chunks: FloatArray) -> Outputs:
         """Run the graph once on chunks, float32 (batch, 66150)."""
-        return Outputs(**dict(zip(self._outputs, self._session.run(self._outputs, {INPUT: chunks}), strict=True)))
+        outputs = self._recorded.run(chunks) if self._recorded else self._session.run(self._outputs, {INPUT: chunks})
+        return Outputs(**dict(zip(self._outputs, outputs, strict=True)))
 
     def check(self, chunks: FloatArray) -> None:
         """Run once on chunks, float32 (batch, 66150), and see that what comes out are probabilities.
@@ -142,6 +155,26 @@ class GenreSession:
         finite = all(np.isfinite(each).all() for each in outputs if each is not None)
         if not (fits and finite and np.allclose(sums, 1.0, atol=SUM_TOLERANCE)):
             raise ModelError("The model's output on a test clip is not a probability for each label: export it again.")
+
+    def _record(self, model: Path, threads: int, cuda: dict[str, str], largest: int) -> RecordedRuns | None:
+        """Recorded runs of a session of their own, in the place of this one; None, and a warning, if there are none."""
+        reason = why_not(self._session, import_onnxruntime().__version__)
+        if not reason:
+            try:
+                session = _open_session(model, "cuda", threads, {**cuda, "enable_cuda_graph": "1"})
+                runs = RecordedRuns(session, self._outputs, largest)
+            except Exception as error:  # noqa: BLE001 (a GPU that fails raises a dozen types)
+                reason = _reason(error)
+            else:
+                self._session = session  # the other one's memory is free again
+                return runs
+        logger.warning("No CUDA graph, %s: each run launches its kernels one by one.", reason)
+        return None
+
+
+def default_gpu_memory_mb(largest_batch: int) -> int:
+    """MiB of a GPU's memory that runs of up to so many chunks need."""
+    return FIXED_GPU_MB + CHUNK_GPU_MB * largest_batch
 
 
 def has_nvidia_driver() -> bool:
@@ -169,8 +202,8 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) -> "onnxruntime.InferenceSession":
-    """A session on CUDA or, where that is allowed and CUDA does not work, on the CPU."""
+def _open_session(model: Path, provider: str, threads: int, cuda: dict[str, str]) -> "onnxruntime.InferenceSession":
+    """A session on CUDA, with more options, or on the CPU where that is allowed and CUDA does not work."""
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_NOTHING  # what matters of it is in the exceptions and in get_providers()
@@ -184,7 +217,7 @@ def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) 
         if CUDA not in onnxruntime.get_available_providers():
             why_not = "this onnxruntime is built without it"
         elif driver:
-            session, why_not = _try_cuda(model, options, gpu_memory_mb)
+            session, why_not = _try_cuda(model, options, cuda)
         if session:
             return session
         if provider == "cuda":
@@ -198,7 +231,7 @@ def _open_session(model: Path, provider: str, threads: int, gpu_memory_mb: int) 
 
 
 def _try_cuda(
-    model: Path, options: "onnxruntime.SessionOptions", memory_mb: int
+    model: Path, options: "onnxruntime.SessionOptions", cuda: dict[str, str]
 ) -> tuple["onnxruntime.InferenceSession | None", str]:
     """A session on CUDA, or None and why not."""
     onnxruntime = import_onnxruntime()
@@ -207,8 +240,9 @@ def _try_cuda(
     try:
         with contextlib.redirect_stdout(printed):
             onnxruntime.preload_dlls()  # the CUDA and cuDNN libraries that pip installed
-        cuda = (CUDA, {**CUDA_OPTIONS, "gpu_mem_limit": str(memory_mb * 2**20)})
-        session = onnxruntime.InferenceSession(model, options, providers=[cuda, CPU])
+        options.add_session_config_entry(RECORD_PLACEMENT, "1")
+        providers = [(CUDA, {**CUDA_OPTIONS, **cuda}), CPU]
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # noqa: BLE001 (a GPU that fails raises a dozen types)
         return None, _reason(error)
     # Falling back to the CPU is silent in ONNX Runtime; the list of providers tells.

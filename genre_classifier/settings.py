@@ -6,7 +6,6 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genre_classifier.models import DEFAULT_MODEL
-from genre_classifier.session import DEFAULT_GPU_MEMORY_MB
 
 S = TypeVar("S", bound="Settings")
 
@@ -20,8 +19,11 @@ class Settings(BaseSettings):
     """genre, the model that ships; cnn, where its file lies beside; or the path of an ONNX file."""
     provider: Literal["auto", "cuda", "cpu"] = "auto"
     """auto takes CUDA where it works and the CPU where not; cuda makes a GPU that does not work an error."""
-    gpu_memory_mb: int = Field(default=DEFAULT_GPU_MEMORY_MB, ge=256)
-    """Most memory of the GPU that the session may take, in MiB; what CUDA itself needs comes on top."""
+    gpu_memory_mb: int | None = Field(default=None, ge=256)
+    """Most memory of the GPU that the session may take, in MiB, by default what the largest batch needs; what CUDA
+    itself needs comes on top."""
+    cuda_graph: bool = False
+    """On a GPU, replay recorded runs of a few batch sizes instead of launching kernel after kernel."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of one session run; 0 chooses."""
     max_batch_size: int | None = Field(default=None, ge=2)
@@ -37,6 +39,7 @@ class Settings(BaseSettings):
             "threads": self.threads,
             "batch_size": self.max_batch_size,
             "gpu_memory_mb": self.gpu_memory_mb,
+            "cuda_graph": self.cuda_graph,
             "max_seconds": self.max_seconds,
         }
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from genre_classifier.audio import CHUNK_SAMPLES, cut_chunks, decode
 from genre_classifier.cores import limited_cores
+from genre_classifier.cuda_graph import batch_sizes
 from genre_classifier.models import SAMPLE_CLIP, find_model
 from genre_classifier.session import CUDA, GenreSession, Provider
 from serving.settings import ServiceSettings
@@ -18,9 +19,14 @@ def open_checked_session(settings: ServiceSettings, provider: Provider) -> Genre
     Raises:
         ModelError: the model cannot be served; the message is one sentence.
     """
-    model, memory = find_model(settings.model), settings.gpu_memory_mb
-    threads = settings.threads or limited_cores()
-    session = GenreSession(model, provider=provider, threads=threads, gpu_memory_mb=memory)
+    session = GenreSession(
+        find_model(settings.model),
+        provider=provider,
+        threads=settings.threads or limited_cores(),
+        largest_batch=settings.max_batch_size,
+        gpu_memory_mb=settings.gpu_memory_mb,
+        cuda_graph=settings.cuda_graph,
+    )
     chunks = _sample_chunks()
     session.check(chunks)
     # Memory is taken when a batch size first comes. On CUDA kernels are also chosen then, which is slow; on a CPU,
@@ -30,11 +36,6 @@ def open_checked_session(settings: ServiceSettings, provider: Provider) -> Genre
     for size in sizes:
         session.run(np.resize(chunks, (size, CHUNK_SAMPLES)))
     return session
-
-
-def batch_sizes(largest: int) -> list[int]:
-    """List the powers of two below the largest batch, and that."""
-    return [2**power for power in range(largest.bit_length()) if 2**power < largest] + [largest]
 
 
 def _sample_chunks() -> NDArray[np.float32]:

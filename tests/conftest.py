@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from genre_classifier.models import DEFAULT_MODEL, find_model
-from tests.support import DATA, ROOT
+from tests.support import DATA, ROOT, cuda_stub
 from tests.support.server import Server
 from tests.support.stand_in import write_stand_in
 
@@ -62,6 +62,12 @@ def stand_in(tmp_path_factory) -> Path:
 def served_model(stand_in) -> Path:
     """The model that ships, or the stand-in before there is one."""
     return SHIPPED_MODEL if SHIPPED_MODEL.exists() else stand_in
+
+
+@pytest.fixture(scope="session")
+def cuda_libraries(tmp_path_factory) -> Path:
+    """The libraries of a CUDA runtime that does nothing, for `cuda_stub.run`."""
+    return cuda_stub.build(tmp_path_factory.mktemp("cuda"))
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,6 @@ def path(request):
     return find_model(request.param) if request.param in SHIPPED else request.getfixturevalue(request.param)[0]
 
 
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory):
-    return cuda_stub.build(tmp_path_factory.mktemp("cuda"))
-
-
 def broken(folder, operator):
     """A graph that takes the ArgMax of integers, or pads them, as that of version 0.1.0 did."""
     arguments = {"ArgMax": ["numbers"], "Pad": ["numbers", "pads"], "Add": ["numbers", "numbers"]}[operator]
@@ -64,8 +59,8 @@ def test_the_table_is_of_the_locked_version():
 
 
 @needs_provider
-def test_the_provider_places_all_work_on_cuda(path, stub, tmp_path):
-    (placed,) = cuda_stub.run(stub, "placed", path, save=tmp_path / "placed")
+def test_the_provider_places_all_work_on_cuda(path, cuda_libraries, tmp_path):
+    (placed,) = cuda_stub.run(cuda_libraries, "placed", path, save=tmp_path / "placed")
     (saved,) = (tmp_path / "placed").iterdir()
     assert [node.name for node in onnx.load(saved).graph.node if node.op_type.startswith("Memcpy")] == []
     assert placed["cuda"] > 200
@@ -74,15 +69,15 @@ def test_the_provider_places_all_work_on_cuda(path, stub, tmp_path):
 
 @needs_provider
 @pytest.mark.parametrize("operator", ["ArgMax", "Pad"])
-def test_the_provider_copies_integers_to_the_cpu_and_back(operator, stub, tmp_path):
-    (placed,) = cuda_stub.run(stub, "placed", broken(tmp_path, operator), save=tmp_path / "placed")
+def test_the_provider_copies_integers_to_the_cpu_and_back(operator, cuda_libraries, tmp_path):
+    (placed,) = cuda_stub.run(cuda_libraries, "placed", broken(tmp_path, operator), save=tmp_path / "placed")
     assert placed["cpu"] == {"on_integers": operator}
     (saved,) = (tmp_path / "placed").iterdir()
     assert sum(node.op_type.startswith("Memcpy") for node in onnx.load(saved).graph.node) == 2
 
 
 @needs_provider
-def test_the_table_is_what_the_provider_says(stub, tmp_path):
+def test_the_table_is_what_the_provider_says(cuda_libraries, tmp_path):
     """Each operator of the graphs, on each element type: on CUDA where the table has it, and only there."""
     nodes = {node.op_type: node for name in SHIPPED for node in optimised(find_model(name)).graph.node}
     assert nodes.keys() == KERNELS.keys()
@@ -92,7 +87,7 @@ def test_the_table_is_what_the_provider_says(stub, tmp_path):
             if model := probe(node, kind):
                 cases[operator, kind] = tmp_path / f"{operator}-{kind}.onnx"
                 onnx.save(model, cases[operator, kind])
-    answers = cuda_stub.run(stub, "placed", *cases.values())
+    answers = cuda_stub.run(cuda_libraries, "placed", *cases.values())
     said = dict(zip(cases, answers, strict=True))
     assert {case for case, placed in said.items() if placed["cuda"]} == {
         (operator, kind) for operator, kinds in KERNELS.items() for kind in kinds.split()

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAUNCHES, PRODUCTS, CUDNN_CALLS, TO_DEVICE, TO_HOST, WAITS, REPLAYS, VIOLATIONS, BYTES, COUNTS };
+enum { LAUNCHES, PRODUCTS, CUDNN_CALLS, TO_DEVICE, PAGEABLE, TO_HOST, WAITS, REPLAYS, VIOLATIONS, BYTES, COUNTS };
 static long counts[COUNTS];
 
 void stub_read(long *out) { memcpy(out, counts, sizeof counts); }
@@ -36,20 +36,22 @@ int cudaMalloc(void **address, size_t size) {
   return allocate(address, size);
 }
 int cudaMallocFromPoolAsync(void **address, size_t size, void *pool, void *stream) { return cudaMalloc(address, size); }
+int cudaHostRegister(void *address, size_t size, unsigned flags) {
+  if (pinned_count < MOST) pinned[pinned_count++] = (Range){address, size};
+  return 0;
+}
 int cudaHostAlloc(void **address, size_t size, unsigned flags) {
-  int failed = allocate(address, size);
-  if (!failed && pinned_count < MOST) pinned[pinned_count++] = (Range){*address, size};
-  return failed;
+  return allocate(address, size) || cudaHostRegister(*address, size, flags);
 }
 int cudaMallocHost(void **address, size_t size) { return cudaHostAlloc(address, size, 0); }
 int cudaFree(void *address) { free(address); return 0; }
 int cudaFreeAsync(void *address, void *stream) { free(address); return 0; }
-int cudaFreeHost(void *address) {
+int cudaHostUnregister(void *address) {
   for (int i = 0; i < pinned_count; i++)
     if (pinned[i].start == address) pinned[i] = pinned[--pinned_count];
-  free(address);
   return 0;
 }
+int cudaFreeHost(void *address) { cudaHostUnregister(address); free(address); return 0; }
 int cudaMemGetInfo(size_t *free_bytes, size_t *total) { *free_bytes = *total = 80UL << 30; return 0; }
 
 // --- copies: a captured one reads its source again at every replay, so a source that changes is stale
@@ -66,6 +68,7 @@ int stub_stale(void) {
 static int copy(void *target, const void *source, size_t size, int kind) {
   const int to_device = kind == 1, to_host = kind == 2;
   counts[TO_DEVICE] += to_device;
+  counts[PAGEABLE] += to_device && !is_pinned(source);
   counts[TO_HOST] += to_host;
   if (capturing && (to_device || to_host)) {
     counts[VIOLATIONS] += !is_pinned(to_device ? source : target);
@@ -132,7 +135,8 @@ int cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const vo
   *blocks = 2;
   return 0;
 }
-int cudaFuncGetAttributes(int *attributes, const void *f) { memset(attributes, 0, 64); return 0; }
+typedef struct { size_t memory[3]; int block_threads, registers, ptx, binary; } Function;  // the head of cudaFuncAttributes
+int cudaFuncGetAttributes(Function *of, const void *f) { *of = (Function){{0}, 1024, 32, 90, 90}; return 0; }
 
 // --- the device: an H100, as far as anyone asks
 

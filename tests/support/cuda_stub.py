@@ -6,6 +6,7 @@
 import ctypes
 import functools
 import json
+import logging.handlers
 import os
 import re
 import shutil
@@ -14,7 +15,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from genre_classifier.session import CPU, CUDA, CUDA_OPTIONS, LOG_NOTHING, import_onnxruntime
+import numpy as np
+
+from genre_classifier.audio import CHUNK_SAMPLES
+from genre_classifier.session import CPU, CUDA, CUDA_OPTIONS, LOG_NOTHING, GenreSession, import_onnxruntime
 from tests.support import ROOT
 
 OVERLAY = ROOT / "build" / "onnxruntime-gpu"  # where `make placement` puts the locked onnxruntime-gpu
@@ -24,7 +28,19 @@ LIBRARIES = (
     "libcudnn.so.9",
 )
 SYMBOL = re.compile(rb"(?<=\0)((?:__)?cu(?:da|blas|blasLt|rand|fft|dnn)?[A-Z]\w*)(?=\0)")
-COUNTS = ("launches", "products", "cudnn_calls", "to_device", "to_host", "waits", "replays", "violations", "bytes")
+BATCHES = (1, 10, 64)
+COUNTS = (
+    "launches",
+    "products",
+    "cudnn_calls",
+    "to_device",
+    "pageable",
+    "to_host",
+    "waits",
+    "replays",
+    "violations",
+    "bytes",
+)
 
 
 def missing() -> str:
@@ -97,8 +113,43 @@ def placed(model: str, save: str) -> dict:
     return {"cuda": len(nodes) - len(on_cpu), "cpu": on_cpu}
 
 
+def looked(model: str, save: str) -> dict:
+    """What a run of 1, 10 and 64 chunks asks of CUDA, one kernel after the other and recorded. For `run`."""
+    logging.getLogger("genre_classifier").addHandler(handler := logging.handlers.BufferingHandler(100))
+    before = _read()
+    eager = GenreSession(Path(model), provider="cuda")
+    eager_runs = {rows: _third_run(eager, rows) for rows in BATCHES}
+    arena = _read()["bytes"] - before["bytes"]
+    recorded = GenreSession(Path(model), provider="cuda", cuda_graph=True)
+    recording = _read()
+    runs = {rows: _third_run(recorded, rows) for rows in BATCHES}
+    return {
+        "eager": eager_runs,
+        "recorded": runs,
+        "said": [record.getMessage() for record in handler.buffer],
+        "violations": recording["violations"],
+        "stale": ctypes.CDLL(LIBRARIES[0]).stub_stale(),
+        "arena": arena,
+    }
+
+
+def _third_run(session: GenreSession, rows: int) -> dict[str, int]:
+    """What it asks for: by then the memory is there, and what is remembered of a shape."""
+    for _ in range(3):
+        ctypes.CDLL(LIBRARIES[0]).stub_reset()
+        outputs = session.run(np.zeros((rows, CHUNK_SAMPLES), np.float32))
+        assert all(len(each) == rows for each in outputs if each is not None)
+    return _read()
+
+
+def _read() -> dict[str, int]:
+    counts = (ctypes.c_long * len(COUNTS))()
+    ctypes.CDLL(LIBRARIES[0]).stub_read(counts)
+    return dict(zip(COUNTS, counts, strict=True))
+
+
 if __name__ == "__main__":
     for name in LIBRARIES:
         ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     what, save, *models = sys.argv[1:]
-    print(json.dumps([{"placed": placed}[what](model, save) for model in models]))
+    print(json.dumps([{"placed": placed, "looked": looked}[what](model, save) for model in models]))
