@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 import genre_classifier
-from benchmarks import fleet, load, summary
+from benchmarks import fleet, load, roofline, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
 from genre_classifier.beets.genreclassifier import DEFAULTS
 from genre_classifier.cli.main import parse_args
-from genre_classifier.models import DEFAULT_MODEL, MODELS
+from genre_classifier.models import DEFAULT_MODEL, MODELS, find_model
 from serving import bentoml_patches
 from serving.http.access_log import RequestLog
 from serving.http.application import BENTOML_PATHS, OUR_PATHS
@@ -294,6 +294,17 @@ def test_batching_is_as_measured():
         length, clients = name.removesuffix(" clients").split(", ")
         rates = [f"{each[way]['a_second']:.0f}" for way in ("on", "off")]
         assert [length, clients, *rates, f"{each['on']['rows_a_run']:.1f}"] in rows(text)
+
+
+def test_what_is_predicted_for_a_gpu_is_as_counted():
+    assert roofline.table() in read("docs/benchmarks.md")
+    counted = roofline.count(find_model("genre"), 256)
+    whole = sum(node.seconds for node in counted) / 256 * 1e6
+    flops, moved = (sum(of) / 256 for of in zip(*(node[1:] for node in counted), strict=True))
+    arithmetic, memory = (1e6 * each for each in (flops / roofline.H100_FLOPS, moved / roofline.H100_BYTES))
+    parts = f"{whole:.1f} us: {arithmetic:.1f} for {flops / 1e6:.0f} MFLOP, {memory:.1f} for {moved / 1e6:.0f} MB"
+    assert f"A chunk takes {parts}" in flowing("docs/benchmarks.md")
+    assert f"a chunk's {roofline.CHUNK_BYTES:,} bytes".replace(",", " ") in flowing("docs/benchmarks.md")
 
 
 def test_batch_and_its_arithmetic_are_as_measured():

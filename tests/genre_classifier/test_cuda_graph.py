@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from benchmarks.roofline import CALLS
 from genre_classifier import cuda_graph
 from genre_classifier.cuda_graph import RecordedRuns, batch_sizes, why_not
 from genre_classifier.models import find_model
@@ -167,6 +168,8 @@ def test_the_graph_that_ships_is_one_launch_and_the_other_says_why_not(cuda_libr
         assert (again["replays"], again["launches"], again["products"], again["cudnn_calls"]) == (1, 0, 0, 0)
         assert (again["to_device"], again["pageable"], again["to_host"]) == (1, 0, 4)  # the input, and the outputs
     assert sum(each["violations"] for each in genre["recorded"].values()) == genre["violations"] == 0
+    for name, looked in (("genre", genre), ("cnn", cnn)):  # what the prediction of benchmarks/roofline.py counts on
+        assert sum(looked["eager"]["64"][kind] for kind in ("launches", "products", "cudnn_calls")) == CALLS[name]
     assert genre["stale"] == 0  # what recorded copies read is still there, after runs of other sizes
     (sentence,) = cnn["said"]
     assert sentence.startswith("No CUDA graph, the model has NonZero, whose result the host must read: ")
