@@ -24,6 +24,8 @@ def init_process_group(kind: str) -> torch.device:
     Raises:
         TrainingError: there are fewer GPUs than processes.
     """
+    # PyTorch's convolutions use TF32 by default: its 10 bits are too few for features with a range of 80 dB.
+    torch.backends.cudnn.allow_tf32 = False
     if not dist.is_torchelastic_launched():
         return torch.device(kind)
     if int(os.environ["RANK"]):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from train import distributed
 from train.config import Config
 from train.data.augmentation import mask, mix
-from train.data.inputs import Inputs
+from train.data.inputs import Inputs, to_device
 from train.errors import TrainingError
 from train.evaluation.scores import Scores, score_inputs
 from train.network.checkpoint import Checkpoint
@@ -43,7 +43,10 @@ class Trainer:
         self.network.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier = distributed.data_parallel(self.network.classifier, device)
         self.optimiser = torch.optim.Adam(
-            self.network.classifier.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.network.classifier.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=device.type == "cuda",  # then the host need not wait for the scaler's look at the gradients
         )
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, config.epochs)
         # Only matrix products use this precision. Features, statistics and the optimiser's weights stay float32.
@@ -111,14 +114,19 @@ class Trainer:
         rng = torch.Generator().manual_seed(derive_seed(self.config.seed, done))
         order = torch.multinomial(weight[target], samples, replacement=True, generator=rng)
         torch.manual_seed(derive_seed(self.config.seed, done, distributed.rank()))
-        accuracy = MulticlassAccuracy(count, average="micro", sync_on_compute=True).to(self.device)
+        # Without its checks of the arguments, for which the host would wait in every step.
+        accuracy = MulticlassAccuracy(count, average="micro", validate_args=False, sync_on_compute=True).to(self.device)
         losses = torch.zeros((), device=self.device)
         self.network.train()
         hide_bar = None if distributed.rank() == 0 else True  # None: shown on a terminal only
-        batches = torch.split(torch.arange(samples), self.config.batch)
-        for batch in tqdm(batches, f"epoch {done + 1}/{self.config.epochs}", disable=hide_bar):
-            shard = distributed.local_shard(batch)
-            inputs, soft_target = self.sample_batch(train, order[shard], done * samples + int(shard[0]))
+        shards = [distributed.local_shard(batch) for batch in torch.split(torch.arange(samples), self.config.batch)]
+        indices = [order[shard] for shard in shards]
+        prepared = train.sample_batches(indices, [done * samples + int(shard[0]) for shard in shards], self.device)
+        steps = tqdm(
+            zip(indices, prepared, strict=True), f"epoch {done + 1}/{self.config.epochs}", len(shards), disable=hide_bar
+        )
+        for chosen, given in steps:
+            inputs, soft_target = self.augment(train, chosen, given)
             with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
                 log_probs = self.classifier(inputs)
                 loss = nn.functional.cross_entropy(log_probs, soft_target)
@@ -126,7 +134,7 @@ class Trainer:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimiser)
             self.scaler.update()
-            losses += loss.detach() * len(shard)
+            losses += loss.detach() * len(chosen)
             # Of a soft target, the genre with the largest weight counts.
             accuracy.update(log_probs, soft_target.argmax(dim=1))
         mean = float(distributed.all_reduce(losses)) / samples
@@ -151,22 +159,21 @@ class Trainer:
             for norm in norms:
                 norm.train()
                 norm.momentum = 1 / (step + 1)  # gives the mean over all batches
-            prepared = train.prepared[distributed.local_shard(batch)].to(self.device)
+            prepared = to_device(train.prepared[distributed.local_shard(batch)], self.device)
             self.network.classifier(self.network.standardise(prepared))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
-    def sample_batch(self, train: Inputs, indices: Tensor, serial: int) -> tuple[Tensor, Tensor]:
-        """Standardised, augmented inputs (batch, ...) and soft targets (batch, labels) for chunks by their indices."""
-        inputs = self.network.standardise(train.sample_batch(indices, serial).to(self.device))
-        inputs = mask(inputs, self.config.mask_frames, self.config.mask_coefficients)
+    def augment(self, train: Inputs, indices: Tensor, prepared: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised, masked, mixed inputs (batch, ...) and soft targets (batch, labels) of prepared chunks."""
+        inputs = mask(self.network.standardise(prepared), self.config.mask_frames, self.config.mask_coefficients)
         if inputs.dim() == 4:  # noqa: PLR2004 (images)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         if train.soft_target is None:
             target = nn.functional.one_hot(train.chunks.target[indices], len(self.labels)).float()
         else:
             target = train.soft_target[indices]
-        return mix(inputs, target.to(self.device), self.config.mixup)
+        return mix(inputs, to_device(target, self.device), self.config.mixup)
 
     def save(self, valid: Scores | None, output: Path) -> None:
         """Write best.ckpt, if this epoch is the best, and last.ckpt."""

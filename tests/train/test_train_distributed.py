@@ -52,6 +52,12 @@ def test_batch_normalisation_is_synchronised_on_cuda(device, synchronised, monke
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
+def test_features_on_cuda_are_float32_whole(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as it is by default
+    assert distributed.init_process_group("cuda") == torch.device("cuda")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_one_process_needs_no_group():
     module = nn.BatchNorm1d(2)
     assert distributed.data_parallel(module, torch.device("cpu")) is module

@@ -14,6 +14,9 @@ from train.config import Config
 from train.data.chunks import Chunks
 from train.data.clips import Waveform
 
+TAPS = 24  # samples on either side that `stretch` hears
+ROLL_OFF = 0.95  # middle of its filter's transition, of the Nyquist frequency
+
 
 @dataclass(frozen=True)
 class Crops(Dataset[Tensor]):
@@ -29,6 +32,14 @@ class Crops(Dataset[Tensor]):
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         """The crop (66150,) for a chunk's index and a serial number."""
+        piece, speed, gain = self.draw(key)
+        if speed != 1.0:
+            # Like a tape that runs faster or slower: tempo and pitch change together.
+            piece = np.resize(soxr.resample(piece, speed, 1.0, "MQ"), CHUNK_SAMPLES)
+        return torch.from_numpy(piece * np.float32(gain))
+
+    def draw(self, key: tuple[int, int]) -> tuple[Waveform, float, float]:
+        """What to play for a key, how fast and how loud."""
         rng = np.random.default_rng((self.config.seed, *key))
         clip, start = self.chunks.positions[key[0]]
         source = self.chunks.waveforms[clip]
@@ -38,11 +49,40 @@ class Crops(Dataset[Tensor]):
         length = math.ceil(CHUNK_SAMPLES * speed)
         start += round(rng.uniform(-1, 1) * self.config.crop * SAMPLE_RATE)
         piece = cut(source, min(start, len(source) - length), length)
-        if speed != 1.0:
-            # Like a tape that runs faster or slower: tempo and pitch change together.
-            piece = np.resize(soxr.resample(piece, speed, 1.0, "MQ"), CHUNK_SAMPLES)
-        gain = 10 ** (rng.uniform(-1, 1) * self.config.gain / 20)
-        return torch.from_numpy(piece * np.float32(gain))
+        return piece, speed, 10 ** (rng.uniform(-1, 1) * self.config.gain / 20)
+
+
+@dataclass(frozen=True)
+class Pieces(Dataset[tuple[Tensor, float, float]]):
+    """What `Crops` plays, as it lies in the clip: `stretch` plays whole batches of it on a GPU."""
+
+    crops: Crops
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, float, float]:
+        """A piece of a clip with zeros behind it, how fast to play it, and how loud."""
+        piece, speed, gain = self.crops.draw(key)
+        longest = math.ceil(CHUNK_SAMPLES * math.exp(self.crops.config.speed))
+        return torch.from_numpy(np.pad(piece, (0, longest - len(piece)))), speed, gain
+
+
+def stretch(pieces: Tensor, speed: Tensor, gain: Tensor) -> Tensor:
+    """Play pieces (batch, samples), each at its speed and level, both (batch,): crops (batch, 66150).
+
+    Interpolates by a windowed sinc, as soxr does on a CPU; a piece that is played faster is low-pass filtered first.
+    """
+    position = torch.arange(CHUNK_SAMPLES, device=pieces.device, dtype=torch.float64) * speed.double()[:, None]
+    first = position.floor().long()
+    offset = (position - first).to(pieces.dtype)
+    cutoff = (ROLL_OFF / speed.clamp(min=1.0)).to(pieces.dtype)[:, None]
+    played = torch.zeros_like(offset)
+    for tap in range(1 - TAPS, TAPS + 1):
+        distance = tap - offset
+        window = torch.cos(math.pi / 2 * distance / TAPS) ** 2  # Hann's
+        index = first + tap
+        inside = (index >= 0) & (index < pieces.shape[1])
+        sample = pieces.gather(1, index.clamp(0, pieces.shape[1] - 1)) * inside
+        played += sample * window * cutoff * torch.sinc(cutoff * distance)
+    return torch.where(speed[:, None] == 1.0, pieces[:, :CHUNK_SAMPLES], played) * gain.to(pieces.dtype)[:, None]
 
 
 def cut(waveform: Waveform, start: int, length: int) -> Waveform:

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from export.signals import chord
 from genre_classifier.audio import CHUNK_SAMPLES, SAMPLE_RATE
 from train.config import Config
-from train.data.augmentation import Crops, mask, mix
+from train.data.augmentation import Crops, Pieces, mask, mix, stretch
 from train.data.chunks import Chunks
 from train.data.clips import Clip
 
@@ -77,6 +79,29 @@ def test_speed_changes_pitch_and_gain_changes_level():
     levels = [20 * np.log10(float(louder[0, serial].abs().max())) for serial in range(40)]
     assert -6.01 < min(levels) < -4
     assert 4 < max(levels) < 6.01
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.3])
+def test_a_gpu_would_play_what_a_cpu_plays(speed):
+    """Crops made in a batch by products, against those of soxr, on chords, which have no highest frequencies."""
+    crops = Crops(chunks_of(np.concatenate([chord(440.0), chord(430.0), chord(452.0)])), Config(speed=speed))
+    keys = [(0, 1), (1, 0)]
+    batch = stretch(*next(iter(DataLoader(Pieces(crops), batch_sampler=[keys]))))
+    expected = torch.stack([crops[key] for key in keys])
+    assert batch.shape == expected.shape
+    difference = (batch - expected)[:, 100:-100]  # at its ends a piece is cut, which has all frequencies
+    assert difference.abs().median() < 1e-5
+    assert difference.square().mean().sqrt() < 1e-3 * expected.square().mean().sqrt()
+    assert torch.equal(batch, expected) == (speed == 0)
+
+
+def test_what_is_played_faster_is_filtered_first():
+    pieces = torch.from_numpy(np.sin(2 * np.pi * 10_000 * np.arange(80_000) / SAMPLE_RATE)[None]).float()
+    speed, gain = torch.tensor([1.2, 0.9, 1.0]), torch.tensor([1.0, 1.0, 0.5])  # 12 kHz would be another tone
+    loudest = stretch(pieces.expand(3, -1), speed, gain).abs()[:, 100:].amax(dim=1)
+    assert loudest[0] < 0.01
+    assert 0.9 < loudest[1] < 1.0  # near the filter's transition
+    assert loudest[2] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_masks_are_no_longer_than_asked():
