@@ -14,7 +14,7 @@ ONNXRUNTIME_gpu = onnxruntime-gpu
 TORCH = torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-slow container-test placement check format lock release clean
+.PHONY: help install serve test test-slow container-test placement gpu-check check format lock release clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ placement: $(VENV)/dev-$(RUNTIME).installed  ## ask ONNX Runtime for GPUs, witho
 	sed -n '/^onnxruntime-gpu==/,/[^\\]$$/p' requirements/gpu.txt > build/onnxruntime-gpu.txt
 	$(PIP) install --require-hashes --no-deps --upgrade --target build/onnxruntime-gpu --requirement build/onnxruntime-gpu.txt
 	$(BIN)/python -m pytest tests/export/test_export_placement.py tests/genre_classifier/test_cuda_graph.py
+
+gpu-check: $(VENV)/dev-$(RUNTIME).installed  ## check and measure all that only a GPU can settle, under nine minutes; without one, what can be
+	$(BIN)/python -m benchmarks.gpu
 
 check: $(VENV)/dev-$(RUNTIME).installed  ## check lint, format and types
 	$(BIN)/ruff check .

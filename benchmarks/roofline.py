@@ -20,8 +20,8 @@ from genre_classifier.session import CPU, LOG_NOTHING, import_onnxruntime
 H100_FLOPS, H100_BYTES = 67e12, 3.35e12  # of float32 a second; of HBM3 a second
 PCIE_BYTES = 64e9  # of PCIe 5.0 x16 a second, one way
 # Assumed until they are measured: the share of the roofline that products and copies of this size reach, and seconds
-# from kernel to kernel, in a CUDA graph and launched one by one.
-EFFICIENCY, REPLAY_SECONDS, LAUNCH_SECONDS = 0.4, 2e-6, 10e-6
+# from kernel to kernel, in a CUDA graph and launched one by one; ONNX Runtime takes some 2e-6 of the latter for itself.
+EFFICIENCY, REPLAY_SECONDS, LAUNCH_SECONDS = 0.4, 2e-6, 5e-6
 CALLS = {"genre": 206, "cnn": 654}
 """Kernels, products of cuBLAS and calls of cuDNN in a run of 64 chunks, as the CUDA provider makes them."""
 

@@ -1,6 +1,6 @@
 """The proof that the graph agrees with PyTorch: the same chunks through both, on every provider of this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +69,17 @@ def open_sessions(path: Path) -> tuple[dict[str, GenreSession], list[str]]:
 
 
 def compare(
-    network: GenreNet, sessions: Mapping[str, GenreSession], chunks: Mapping[str, NDArray[np.float32]]
+    network: GenreNet,
+    sessions: Mapping[str, GenreSession],
+    chunks: Mapping[str, NDArray[np.float32]],
+    batches: Sequence[int] = BATCHES,
 ) -> list[Row]:
     """Run all chunks, by name, through PyTorch and through the graph, in batches of each size."""
     names = list(chunks)
     waveforms = np.stack(list(chunks.values()))
     rows = []
     for provider, session in sessions.items():
-        for batch in BATCHES:
+        for batch in batches:
             expected, given = [], []
             for start in tqdm(range(0, len(names), batch), f"{provider} {batch}", disable=None, leave=False):
                 part = waveforms[start : start + batch]

@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 import genre_classifier
-from benchmarks import fleet, load, roofline, summary
+from benchmarks import fleet, gpu, load, roofline, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
 from genre_classifier.beets.genreclassifier import DEFAULTS
 from genre_classifier.cli.main import parse_args
 from genre_classifier.models import DEFAULT_MODEL, MODELS, find_model
+from genre_classifier.session import CHUNK_GPU_MB, FIXED_GPU_MB, default_gpu_memory_mb
 from serving import bentoml_patches
 from serving.http.access_log import RequestLog
 from serving.http.application import BENTOML_PATHS, OUR_PATHS
@@ -305,6 +306,26 @@ def test_what_is_predicted_for_a_gpu_is_as_counted():
     parts = f"{whole:.1f} us: {arithmetic:.1f} for {flops / 1e6:.0f} MFLOP, {memory:.1f} for {moved / 1e6:.0f} MB"
     assert f"A chunk takes {parts}" in flowing("docs/benchmarks.md")
     assert f"a chunk's {roofline.CHUNK_BYTES:,} bytes".replace(",", " ") in flowing("docs/benchmarks.md")
+
+
+def test_what_only_a_gpu_can_run_has_a_check():
+    checks = {name.strip("`") for name in first_cells(section("docs/benchmarks.md", "A GPU"))}
+    assert set(gpu.CHECKS) <= checks
+    parts = [row[1].strip("`") for row in rows(section("docs/training.md", "On a GPU"))]
+    assert len(parts) > 4
+    assert set(parts) <= set(gpu.CHECKS)
+
+
+def test_nothing_counts_as_measured_on_a_gpu_before_it_is():
+    measured = (ROOT / "benchmarks" / "results" / "gpu.json").exists()
+    for document in ("README.md", "docs/benchmarks.md", "docs/deploy.md"):
+        assert ("Nothing has been measured on a GPU yet" in flowing(document)) == (not measured)
+
+
+def test_a_gpus_memory_is_what_is_said():
+    text = flowing("docs/deploy.md")
+    assert f"{FIXED_GPU_MB} MiB and {CHUNK_GPU_MB} for each chunk of the largest batch" in text
+    assert f"{default_gpu_memory_mb(64)} MiB at 64, {default_gpu_memory_mb(256)} at 256" in text
 
 
 def test_batch_and_its_arithmetic_are_as_measured():

@@ -14,7 +14,7 @@ from genre_classifier import cuda_graph
 from genre_classifier.cuda_graph import RecordedRuns, batch_sizes, why_not
 from genre_classifier.models import find_model
 from genre_classifier.session import GenreSession, default_gpu_memory_mb
-from tests.support import cuda_stub
+from tests.support import ROOT, cuda_stub
 from tests.support.audio import tone
 
 OUTPUTS = ["log_probs", "embedding"]
@@ -168,8 +168,11 @@ def test_the_graph_that_ships_is_one_launch_and_the_other_says_why_not(cuda_libr
         assert (again["replays"], again["launches"], again["products"], again["cudnn_calls"]) == (1, 0, 0, 0)
         assert (again["to_device"], again["pageable"], again["to_host"]) == (1, 0, 4)  # the input, and the outputs
     assert sum(each["violations"] for each in genre["recorded"].values()) == genre["violations"] == 0
-    for name, looked in (("genre", genre), ("cnn", cnn)):  # what the prediction of benchmarks/roofline.py counts on
-        assert sum(looked["eager"]["64"][kind] for kind in ("launches", "products", "cudnn_calls")) == CALLS[name]
+    manual = (ROOT / "docs" / "features.md").read_text()
+    for name, looked in (("genre", genre), ("cnn", cnn)):
+        calls = [looked["eager"]["64"][kind] for kind in ("launches", "products", "cudnn_calls")]
+        assert sum(calls) == CALLS[name]  # on which the prediction of benchmarks/roofline.py counts
+        assert f"| {', '.join(map(str, calls))} |" in manual
     assert genre["stale"] == 0  # what recorded copies read is still there, after runs of other sizes
     (sentence,) = cnn["said"]
     assert sentence.startswith("No CUDA graph, the model has NonZero, whose result the host must read: ")

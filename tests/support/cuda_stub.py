@@ -14,10 +14,12 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from genre_classifier.audio import CHUNK_SAMPLES
+from genre_classifier.cuda_graph import RECORD_PLACEMENT
 from genre_classifier.session import CPU, CUDA, CUDA_OPTIONS, LOG_NOTHING, GenreSession, import_onnxruntime
 from tests.support import ROOT
 
@@ -68,14 +70,14 @@ def build(folder: Path) -> Path:
     rest.write_text("".join(f"__attribute__((weak)) int {name}() {{ return 0; }}\n" for name in sorted(names)))
     library = folder / "libstub.so"
     source = Path(__file__).with_suffix(".c")
-    command = ["gcc", "-O1", "-w", "-fPIC", "-fno-builtin", "-shared", "-o", library, source, rest]
+    command = ["gcc", "-O1", "-w", "-fPIC", "-fno-builtin", "-shared", "-o", str(library), str(source), str(rest)]
     subprocess.run(command, check=True)
     for name in LIBRARIES:
         (folder / name).symlink_to(library)
     return folder
 
 
-def run(libraries: Path, what: str, *models: Path, save: Path | None = None) -> list:
+def run(libraries: Path, what: str, *models: Path, save: Path | None = None) -> list[dict[str, Any]]:
     """The answers of `placed` or `looked` for each model, from a process in which the stub is CUDA.
 
     Args:
@@ -92,15 +94,17 @@ def run(libraries: Path, what: str, *models: Path, save: Path | None = None) -> 
     ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(ended.stderr)
-    return json.loads(ended.stdout.splitlines()[-1])
+    answers: list[dict[str, Any]] = json.loads(ended.stdout.splitlines()[-1])
+    return answers
 
 
-def placed(model: str, save: str) -> dict:
+def placed(model: str, save: str) -> dict[str, Any]:
     """How many of a graph's nodes are on CUDA, and which are not; none where no provider takes it. For `run`."""
     onnxruntime = import_onnxruntime()
+    onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = LOG_NOTHING
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options.add_session_config_entry(RECORD_PLACEMENT, "1")
     if save:
         options.optimized_model_filepath = str(Path(save) / Path(model).name)
     try:
@@ -113,7 +117,14 @@ def placed(model: str, save: str) -> dict:
     return {"cuda": len(nodes) - len(on_cpu), "cpu": on_cpu}
 
 
-def looked(model: str, save: str) -> dict:
+def copies(path: Path) -> int:
+    """How many copies between CPU and GPU are in a graph that `placed` has saved."""
+    import onnx  # noqa: PLC0415 (the process of `run` does without it)
+
+    return sum(node.op_type.startswith("Memcpy") for node in onnx.load(path).graph.node)
+
+
+def looked(model: str, save: str) -> dict[str, Any]:
     """What a run of 1, 10 and 64 chunks asks of CUDA, one kernel after the other and recorded. For `run`."""
     logging.getLogger("genre_classifier").addHandler(handler := logging.handlers.BufferingHandler(100))
     before = _read()
