@@ -22,6 +22,7 @@ TARGET_CHUNKS, TARGET_TEN_MS = (
     3.0,
 )  # a second at the best batch; for ten chunks: of the default model, on an H100
 HOPPER = ("H100", "H200")
+CONTEXT_MB = 1024  # what CUDA, cuBLAS and cuDNN may take beside the session
 RECORDED = "genre"  # the model whose runs a CUDA graph can hold
 
 
@@ -175,8 +176,9 @@ def check_memory(findings: Findings) -> None:
                     list(pool.map(session.run, [batch] * 8))
             except Exception as error:  # noqa: BLE001 (memory that is missing raises a dozen types)
                 findings.failures.append(f"{model}, batch {largest}: {str(error).partition(chr(10))[0]}")
-            taken = {"limit_mb": default_gpu_memory_mb(largest), "taken_mb": used_mb() - before}
-            findings.figures[f"{model}, batch {largest}"] = taken
+            limit, taken = default_gpu_memory_mb(largest), used_mb() - before
+            findings.figures[f"{model}, batch {largest}"] = {"limit_mb": limit, "taken_mb": taken}
+            findings.require(taken <= limit + CONTEXT_MB, f"{model}, batch {largest}: {taken} MiB, beyond {limit}")
             del session
 
 
