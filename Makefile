@@ -40,7 +40,7 @@ placement: $(VENV)/dev-$(RUNTIME).installed  ## ask ONNX Runtime for GPUs, witho
 	mkdir -p build
 	sed -n '/^onnxruntime-gpu==/,/[^\\]$$/p' requirements/gpu.txt > build/onnxruntime-gpu.txt
 	$(PIP) install --require-hashes --no-deps --upgrade --target build/onnxruntime-gpu --requirement build/onnxruntime-gpu.txt
-	$(BIN)/python -m pytest tests/export/test_export_placement.py tests/genre_classifier/test_cuda_graph.py
+	$(BIN)/python -m pytest tests/export/test_export_placement.py tests/genre_classifier/test_cuda_graph.py tests/benchmarks/test_benchmarks_gpu.py
 
 gpu-check: $(VENV)/dev-$(RUNTIME).installed  ## check and measure all that only a GPU can settle, under nine minutes; without one, what can be
 	$(BIN)/python -m benchmarks.gpu
