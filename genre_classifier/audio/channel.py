@@ -36,6 +36,8 @@ class Channel:
                 part, descriptors, _, _ = socket.recv_fds(self._socket, LINE_BYTES, 1)
             except ConnectionError:
                 return None
+            except BlockingIOError:
+                raise TimeoutError from None
             if not part:
                 return None
             self._received += part

@@ -6,16 +6,15 @@ is left in the middle of a file is replaced, and costs that file its answer and 
 """
 
 import math
-import mmap
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from io import UnsupportedOperation
 from threading import Condition, Event
 from time import monotonic
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_classifier.audio.channel import Channel
-from genre_classifier.audio.chunks import CHUNK_SAMPLES
+from genre_classifier.audio.chunk_memory import ChunkMemory, SharedChunk, nameless_file, release
 from genre_classifier.audio.errors import AudioError
 from genre_classifier.audio.source import FileSource, open_source
 from genre_classifier.clip import Clip
@@ -33,7 +32,7 @@ from genre_classifier.clip import Clip
 SUPPORTED = sys.platform != "win32" and hasattr(socket, "send_fds") and bool(sys.executable)
 """Whether this system can hand descriptors to other processes."""
 
-SLOTS = 8  # chunks of a decoder in shared memory, 2 MB
+SLOTS = 8  # chunks of a decoder in shared memory, 2 MB, where they are copied as they come
 START_SECONDS = 60.0
 POLL_SECONDS = 0.2
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL", "BLIS")}  # 41 MB for each more
@@ -46,9 +45,15 @@ class DecoderPool:
     Safe to use from several threads; each file takes one process until it is read or given up.
     """
 
-    def __init__(self, size: int) -> None:
-        """`size` is the most processes at a time."""
+    def __init__(self, size: int, slots: int = SLOTS) -> None:
+        """Start none yet.
+
+        Args:
+            size: the most processes at a time.
+            slots: chunks of each in shared memory; once they are all taken, it waits.
+        """
         self._size = size
+        self._slots = slots
         self._idle: deque[_Decoder] = deque()
         self._started = 0
         self._closed = False
@@ -60,7 +65,18 @@ class DecoderPool:
         for decoder in decoders:
             self._give_back(decoder)
 
-    def read(
+    def read(self, clip: Clip, source: FileSource, **limits: Any) -> Generator[NDArray[np.float32]]:
+        """Decode a file in another process, and yield its audible chunks, float32 (66150,), as `Clip.read` does.
+
+        Takes and raises what `read_shared` does.
+        """
+        with closing(self.read_shared(clip, source, **limits)) as chunks:
+            for chunk in chunks:
+                samples = chunk.samples.copy()
+                release([chunk])
+                yield samples
+
+    def read_shared(
         self,
         clip: Clip,
         source: FileSource,
@@ -69,8 +85,11 @@ class DecoderPool:
         file_seconds: float | None = None,
         abandoned: Event | None = None,
         opened: Callable[[float], object] | None = None,
-    ) -> Generator[NDArray[np.float32]]:
-        """Decode a file in another process, and yield its audible chunks as `Clip.read` does.
+        group: int = 1,
+    ) -> Generator[SharedChunk]:
+        """Decode a file in another process, and yield its audible chunks in memory that other processes can map.
+
+        Whoever takes a chunk releases it, whether or not all is read.
 
         Args:
             clip: told at the end what `Clip.read` would have found.
@@ -80,6 +99,7 @@ class DecoderPool:
                 no limit if None.
             abandoned: ends decoding soon after it is set, from another thread.
             opened: told how many seconds of music the file has by its header.
+            group: chunks that come at a time: to hear of each costs 0.2 ms.
 
         Raises:
             AudioError: as `Clip.read`, or kind "too_costly" where the file takes too much.
@@ -89,7 +109,8 @@ class DecoderPool:
             decoder = self._take()
             stack.callback(self._give_back, decoder)
             deadline = math.inf if file_seconds is None else monotonic() + file_seconds
-            yield from decoder.decode(file, clip, max_seconds, Limits(deadline, abandoned or Event()), opened)
+            limits = Limits(deadline, abandoned or Event())
+            yield from decoder.decode(file, clip, max_seconds=max_seconds, group=group, limits=limits, opened=opened)
 
     def close(self) -> None:
         """End the processes; those at work end with their file."""
@@ -108,7 +129,7 @@ class DecoderPool:
                 self._started -= 1
             self._started += 1
         try:
-            return _Decoder()
+            return _Decoder(self._slots)
         except BaseException:
             self._forget()
             raise
@@ -139,16 +160,17 @@ class Limits(NamedTuple):
 class _Decoder:
     """One decoder process."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
         ours, theirs = socket.socketpair()
-        with theirs, _shared_memory(SLOTS * CHUNK_SAMPLES * 4) as memory:
-            self._chunks = np.frombuffer(mmap.mmap(memory.fileno(), 0), np.float32).reshape(SLOTS, CHUNK_SAMPLES)
-            descriptors = theirs.fileno(), memory.fileno()
+        self._channel = Channel(ours)
+        self._memory = ChunkMemory(slots, freed=partial(_free, self._channel))
+        with theirs:
+            descriptors = theirs.fileno(), self._memory.descriptor
             path = os.pathsep.join(os.path.abspath(each) for each in sys.path)  # noqa: PTH100 (strings, "" among them)
             # -P: its own folder is no place to import from. A session of its own: Ctrl-C is its owner's to handle.
             command = [sys.executable, "-P", "-m", "genre_classifier.audio.decoder_process"]
             self._process = subprocess.Popen(
-                [*command, *map(str, descriptors), str(SLOTS)],
+                [*command, *map(str, descriptors)],
                 env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -156,7 +178,6 @@ class _Decoder:
                 pass_fds=descriptors,
                 start_new_session=True,
             )
-        self._channel = Channel(ours)
         self._is_ready = False
         self.is_idle = True
         """Whether it waits for a file; one that does not is of no further use."""
@@ -165,26 +186,26 @@ class _Decoder:
         self,
         file: BinaryIO,
         clip: Clip,
+        *,
         max_seconds: float | None,
+        group: int,
         limits: Limits,
         opened: Callable[[float], object] | None,
-    ) -> Generator[NDArray[np.float32]]:
-        """Decode an open file with a descriptor; see `DecoderPool.read`."""
+    ) -> Generator[SharedChunk]:
+        """Decode an open file with a descriptor; see `DecoderPool.read_shared`."""
         self.is_idle = False
         self._get_ready()
-        self._send({"max_seconds": max_seconds}, (file.fileno(),))
+        with suppress(OSError):  # where the process has ended, `_receive` says so
+            self._channel.send({"max_seconds": max_seconds, "group": group}, (file.fileno(),))
         while True:
             message = self._receive(limits)
-            if "slot" in message:
-                chunk = self._chunks[message["slot"]].copy()
-                self._send({"free": message["slot"]})
+            for slot in message.get("slots", ()):
                 handed_out = monotonic()
-                yield chunk
+                yield self._memory.chunk(slot)
                 limits = limits._replace(deadline=limits.deadline + monotonic() - handed_out)
-            elif "seconds" in message:
-                if opened:
-                    opened(message["seconds"])
-            else:
+            if "seconds" in message and opened:
+                opened(message["seconds"])
+            if "samples" in message or "error" in message:
                 break
         self.is_idle = True
         if "error" in message:
@@ -214,11 +235,6 @@ class _Decoder:
             if not self._is_ready:
                 raise RuntimeError("A decoder process could not be started.")
 
-    def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-        """Send a message; where the process has ended, `_receive` says so."""
-        with suppress(ConnectionError):
-            self._channel.send(message, descriptors)
-
     def _receive(self, limits: Limits) -> dict[str, Any]:
         """The next message.
 
@@ -236,14 +252,10 @@ class _Decoder:
         raise AudioError(TOO_COSTLY, "too_costly")
 
 
-def _shared_memory(size: int) -> BinaryIO:
-    """A file of so many bytes that no name leads to; not in /dev/shm, where writing to a full one kills a process."""
-    if hasattr(os, "memfd_create"):
-        file: BinaryIO = os.fdopen(os.memfd_create("genre-chunks"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 (its owner closes it)
-    file.truncate(size)
-    return file
+def _free(channel: Channel, slots: list[int]) -> None:
+    """Tell a decoder which slots it may fill again; to one that has ended it does not matter."""
+    with suppress(OSError):
+        channel.send({"free": slots})
 
 
 def _with_descriptor(file: BinaryIO, stack: ExitStack) -> BinaryIO:
@@ -251,7 +263,7 @@ def _with_descriptor(file: BinaryIO, stack: ExitStack) -> BinaryIO:
     try:
         file.fileno()
     except (AttributeError, UnsupportedOperation):
-        copy = stack.enter_context(_shared_memory(0))
+        copy = stack.enter_context(nameless_file())
         shutil.copyfileobj(file, copy)
         copy.flush()
         return copy

@@ -1,17 +1,16 @@
 """A decoder process: a file in as a descriptor, chunks out through shared memory, under the system's own limits.
 
-decoder_pool.py starts `python -m genre_classifier.audio.decoder_process SOCKET MEMORY SLOTS` and talks to it by lines
-of JSON over the socket. The process opens nothing but the descriptors that it is handed.
+decoder_pool.py starts `python -m genre_classifier.audio.decoder_process SOCKET MEMORY` and talks to it by lines of JSON
+over the socket. The process opens nothing but the descriptors that it is handed.
 """
 
 import ctypes
-import mmap
 import os
 import resource
 import signal
 import socket
 import sys
-from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genre_classifier.audio.channel import Channel
-from genre_classifier.audio.chunks import CHUNK_SAMPLES
+from genre_classifier.audio.chunk_memory import map_chunks
 from genre_classifier.audio.errors import AudioError
 from genre_classifier.clip import Clip
 
@@ -40,19 +39,51 @@ PR_SET_NO_NEW_PRIVS = 38  # of Linux's prctl.h
 def main() -> None:
     """Serve until the other end of the socket is closed."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    slots = int(sys.argv[3])
-    memory = mmap.mmap(int(sys.argv[2]), slots * CHUNK_SAMPLES * 4)
-    chunks = np.frombuffer(memory, np.float32).reshape(slots, CHUNK_SAMPLES)
+    slots = Slots(int(sys.argv[2]), channel)
     _limit_process()
     channel.send({"ready": True})
-    while request := channel.receive():
-        with os.fdopen(channel.descriptors.popleft(), "rb") as file:
-            channel.send(_decode(file, request["max_seconds"], chunks, channel))
+    while (message := channel.receive()) is not None:
+        if "free" in message:
+            slots.free += message["free"]
+        else:
+            with os.fdopen(channel.descriptors.popleft(), "rb") as file:
+                channel.send(_decode(file, message["max_seconds"], message["group"], slots, channel))
 
 
-def _decode(file: BinaryIO, max_seconds: float | None, chunks: NDArray[np.float32], channel: Channel) -> dict[str, Any]:
-    """Decode one file into slots, and return what is said at its end."""
-    free = deque(range(len(chunks)))
+class Slots:
+    """Places for chunks in shared memory, which the owner frees at any time, also after the file is decoded."""
+
+    def __init__(self, memory: int, channel: Channel) -> None:
+        """All are free; `memory` is a descriptor."""
+        self._chunks, _ = map_chunks(memory)
+        self._channel = channel
+        self.free = list(range(len(self._chunks)))
+        """The last of them comes first: memory that was used already, and may be in a cache."""
+
+    def are_free(self) -> bool:
+        """Whether there is a slot for the next chunk by now."""
+        with suppress(TimeoutError):
+            self._hear(0)
+        return bool(self.free)
+
+    def fill(self, chunk: NDArray[np.float32]) -> int:
+        """Copy a chunk, float32 (66150,), to a free slot, as soon as there is one."""
+        while not self.free:
+            self._hear(None)
+        slot = self.free.pop()
+        self._chunks[slot] = chunk
+        return slot
+
+    def _hear(self, seconds: float | None) -> None:
+        message = self._channel.receive(seconds)
+        if message is None:
+            sys.exit()
+        self.free += message["free"]
+
+
+def _decode(file: BinaryIO, max_seconds: float | None, group: int, slots: Slots, channel: Channel) -> dict[str, Any]:
+    """Decode one file into slots, tell of each group of them, and return what is said at its end."""
+    filled: list[int] = []
     clip = Clip()
     size = os.fstat(file.fileno()).st_size
     look = LOOK_SECONDS + size / LOOK_BYTES_PER_SECOND
@@ -64,25 +95,25 @@ def _decode(file: BinaryIO, max_seconds: float | None, chunks: NDArray[np.float3
         _allow_cpu(look + SECONDS_PER_SECOND * seconds)
         channel.send({"seconds": seconds})
 
+    def tell() -> None:
+        channel.send({"slots": filled})
+        filled.clear()
+
     try:
         for chunk in clip.read(file, max_seconds=max_seconds, opened=opened):
-            if not free:
-                freed = channel.receive()
-                if freed is None:
-                    sys.exit()
-                free.append(freed["free"])
-            slot = free.popleft()
-            chunks[slot] = chunk
-            channel.send({"slot": slot})
+            if not slots.are_free() and filled:
+                tell()
+            filled.append(slots.fill(chunk))
+            if len(filled) == group:
+                tell()
+        end = {"samples": clip.samples, "audible": clip.audible, "warning": clip.warning}
     except AudioError as error:
-        return {"error": str(error), "kind": error.kind}
+        end = {"error": str(error), "kind": error.kind}
     except MemoryError:
-        return {"error": "", "kind": "too_costly"}
+        end = {"error": "", "kind": "too_costly"}
     finally:
         _allow_cpu(0)
-        while len(free) < len(chunks) and (freed := channel.receive()):
-            free.append(freed["free"])
-    return {"samples": clip.samples, "audible": clip.audible, "warning": clip.warning}
+    return {**end, "slots": filled}
 
 
 def _limit_process() -> None:
