@@ -152,9 +152,9 @@ def decide(clip: Clip, outputs: Outputs, info: ModelInfo, options: ClassifyOptio
         recognised=recognised,
         duration=round(clip.duration, TIME_DIGITS),
         aggregate=options.aggregate,
-        probabilities=_top(mean, info.labels, winner, options.top_k),
+        probabilities=_top(mean[None], info.labels, [winner], options.top_k)[0],
         votes={info.labels[i]: int(votes[i]) for i in np.argsort(-votes, kind="stable") if votes[i]},
-        segments=_segments(clip, probs, chosen, info.labels, options.top_k),
+        segments=_segments(clip, probs, chosen.tolist(), info.labels, options.top_k),
         tags=_tags(outputs, info),
         model=ModelName(version=info.version, provider=info.provider),
         warning=clip.warning,
@@ -172,28 +172,35 @@ def embed(clip: Clip, outputs: Outputs, info: ModelInfo) -> Embedding:
 
 
 def _segments(
-    clip: Clip, probs: NDArray[np.float64], chosen: NDArray[np.intp], labels: Sequence[str], top_k: int | None
+    clip: Clip, probs: NDArray[np.float64], chosen: Sequence[int], labels: Sequence[str], top_k: int | None
 ) -> list[Segment]:
-    rows = iter(range(len(probs)))
+    answers = zip(chosen, _top(probs, labels, chosen, top_k), strict=True)
     segments = []
     for first, audible in zip(clip.starts, clip.audible, strict=True):
-        genre = probabilities = None
-        if audible:
-            row = next(rows)
-            genre = labels[chosen[row]]
-            probabilities = _top(probs[row], labels, int(chosen[row]), top_k)
+        winner, probabilities = next(answers) if audible else (None, None)
         start = first / SAMPLE_RATE
-        end = round(start + CHUNK_SECONDS, TIME_DIGITS)
-        segments.append(Segment(start=round(start, TIME_DIGITS), end=end, genre=genre, probabilities=probabilities))
+        segments.append(
+            Segment(
+                start=round(start, TIME_DIGITS),
+                end=round(start + CHUNK_SECONDS, TIME_DIGITS),
+                genre=None if winner is None else labels[winner],
+                probabilities=probabilities,
+            )
+        )
     return segments
 
 
-def _top(probs: NDArray[np.float64], labels: Sequence[str], winner: int, top_k: int | None) -> dict[str, float]:
-    """List the most probable genres first: all of them, or top_k of which the winner is one."""
-    order = [int(i) for i in np.argsort(-probs, kind="stable")]
-    if top_k is not None and winner not in order[:top_k]:
-        order = [*order[: top_k - 1], winner]
-    return {labels[i]: round(float(probs[i]), DIGITS) for i in order[:top_k]}
+def _top(
+    probs: NDArray[np.float64], labels: Sequence[str], winners: Sequence[int], top_k: int | None
+) -> list[dict[str, float]]:
+    """List the most probable genres first, for each row: all of them, or top_k of which the winner is one."""
+    listed = []
+    rows = probs.round(DIGITS).tolist(), np.argsort(-probs, axis=1, kind="stable").tolist(), winners
+    for row, order, winner in zip(*rows, strict=True):
+        if top_k is not None and winner not in order[:top_k]:
+            order[top_k - 1] = winner
+        listed.append({labels[i]: row[i] for i in order[:top_k]})
+    return listed
 
 
 def _is_recognised(outputs: Outputs, info: ModelInfo) -> bool | None:

@@ -1,24 +1,23 @@
 """One upload's way: decode here, run the graph in the model service, decide here."""
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from time import perf_counter
 from typing import BinaryIO
 
-import anyio
-import anyio.to_thread
-import numpy as np
-
 from genre_classifier.audio import CHUNK_SECONDS, AudioError
-from genre_classifier.audio.decoder_pool import SUPPORTED, DecoderPool
+from genre_classifier.audio.chunk_memory import SharedChunk, release
+from genre_classifier.audio.decoder_pool import DecoderPool
 from genre_classifier.clip import Clip
 from genre_classifier.cores import cores
 from genre_classifier.models import SAMPLE_CLIP
-from genre_classifier.outputs import FloatArray, Outputs
+from genre_classifier.outputs import Outputs
 from genre_classifier.session import ModelInfo
 from genre_classifier.verdict import ClassifyOptions, Embedding, Verdict, decide, embed
 from serving.admission import Admission, Work
@@ -33,8 +32,7 @@ MIB = 2**20
 # All of each front process.
 CHUNKS_PER_CALL = 32  # a minute and a half, most clips as a whole
 CHUNKS_PER_CALL_ALONE = 5  # where nothing else is in hand, so that one core decodes while others run the graph
-CALLS_IN_MEMORY = 3  # of a file: one being decoded, one that waits, and one at the model
-MAX_CHUNKS_IN_MEMORY = 1024  # 260 MiB
+CHUNKS_IN_MEMORY = 128  # of each decoder, 32 MiB: those that are decoded, wait, or are at the model; then it waits
 MAX_BATCHES_IN_FLIGHT = 2  # at the model or on their way; what a client that has left sent is run for nothing
 POLL_SECONDS = 0.05
 MAX_UPLOADS_IN_MEMORY = 4  # bodies of the largest size, or more of smaller ones
@@ -68,17 +66,15 @@ class Pipeline:
             max_bytes=max(MAX_UPLOADS_IN_MEMORY * settings.max_upload_mb, MIN_UPLOADS_MB) * MIB,
         )
         decoders = max(1, cores() // settings.workers)  # as many as cores for the whole service
-        self._pool = DecoderPool(decoders)
+        self._pool = DecoderPool(decoders, CHUNKS_IN_MEMORY)
         self._decoders = asyncio.Semaphore(decoders)
-        self._decoder_threads = anyio.CapacityLimiter(decoders)
-        self._chunks_in_memory = WeightedSemaphore(MAX_CHUNKS_IN_MEMORY)
+        self._decoder_threads = ThreadPoolExecutor(decoders, thread_name_prefix="genre-decoder")
         self._chunks_in_flight = WeightedSemaphore(MAX_BATCHES_IN_FLIGHT * settings.max_batch_size)
         self._warming: asyncio.Task[None] | None = None
 
     def warm_up(self) -> None:
         """Start to classify the clip that ships, so that the first request finds all loaded and connected."""
-        if SUPPORTED:
-            self._pool.start()
+        self._pool.start()
         self._warming = asyncio.create_task(self._warm_up())
 
     async def is_ready(self) -> bool:
@@ -119,19 +115,27 @@ class Pipeline:
         size = CHUNKS_PER_CALL if self.admission.is_busy else CHUNKS_PER_CALL_ALONE
         size = min(size, self.settings.max_batch_size)
         abandoned = Event()
-        chunks = self._read(clip, source, work, abandoned)
+        seconds = self.settings.max_seconds
+
+        def opened(declared: float) -> None:
+            work.seconds = min(declared, seconds)
+
+        chunks = self._pool.read_shared(
+            clip, source, max_seconds=seconds, abandoned=abandoned, opened=opened, group=size
+        )
+        taken: list[SharedChunk] = []
         try:
-            async with self._chunks_in_memory.acquire(CALLS_IN_MEMORY * size):
-                outputs, info = await self._ask(chunks, size, work, figures, abandoned)
+            outputs, info = await self._ask(_noted(chunks, taken), size, work, figures, abandoned)
         finally:
             work.seconds = 0.0
             chunks.close()
+            release(taken)
         figures.audio_seconds += clip.duration
         figures.chunks += sum(clip.audible)
         return clip, outputs, info
 
     async def _ask(
-        self, chunks: Iterator[FloatArray], size: int, work: Work, figures: Figures, abandoned: Event
+        self, chunks: Iterator[SharedChunk], size: int, work: Work, figures: Figures, abandoned: Event
     ) -> tuple[Outputs, ModelInfo]:
         """Run the graph on some chunks while the next are decoded."""
         answers: list[tuple[Answer, float]] = []
@@ -142,18 +146,20 @@ class Pipeline:
             begin = perf_counter()
             await decoder.enter_async_context(self._decoders)
             queueing += perf_counter() - begin
-            while True:
+            more = True
+            while more:
                 begin = perf_counter()
                 batch, seconds = await self._decode(chunks, size, abandoned)
                 decoding += seconds
                 queueing += perf_counter() - begin - seconds
-                if batch is None:
+                more = len(batch) == size
+                if not more:
                     await decoder.aclose()
                 if asked:
                     answers.append(await asked)
-                if batch is None:
-                    break
-                asked = asyncio.create_task(self._run(batch, work))
+                asked = asyncio.create_task(self._run(batch, work)) if batch else None
+            if asked:
+                answers.append(await asked)
         finally:
             await decoder.aclose()
             if asked:
@@ -170,33 +176,33 @@ class Pipeline:
             raise ServiceError(REPLACED, "restarting")
         return Outputs.join([answer.outputs for answer, _ in answers]), info
 
-    async def _run(self, chunks: FloatArray, work: Work) -> tuple[Answer, float]:
-        """The answer for some chunks, and the seconds before and after the session."""
+    async def _run(self, chunks: list[SharedChunk], work: Work) -> tuple[Answer, float]:
+        """The answer for some chunks, which are released, and the seconds before and after the session."""
         begin = perf_counter()
         async with self._chunks_in_flight.acquire(len(chunks)):
             taken = perf_counter()
             answer = await self.model.run(chunks)
             end = perf_counter()
             self.admission.learn(CHUNK_SECONDS * len(chunks), taken, end)
+        release(chunks)
         work.seconds = max(0.0, work.seconds - CHUNK_SECONDS * len(chunks))
         return answer, end - begin - answer.seconds
 
     async def _decode(
-        self, chunks: Iterator[FloatArray], size: int, abandoned: Event
-    ) -> tuple[FloatArray | None, float]:
-        """The next chunks of a clip, (size or fewer, 66150), None after the last; and the seconds this took."""
+        self, chunks: Iterator[SharedChunk], size: int, abandoned: Event
+    ) -> tuple[list[SharedChunk], float]:
+        """The next chunks of a clip, fewer than size where it ends; and the seconds this took."""
 
-        def read() -> tuple[FloatArray | None, float]:
+        def read() -> tuple[list[SharedChunk], float]:
             begin = perf_counter()
             try:
-                batch = [chunk for _, chunk in zip(range(size), chunks, strict=False)]
-                return np.stack(batch) if batch else None, perf_counter() - begin
+                return list(islice(chunks, size)), perf_counter() - begin
             except AudioError as error:
                 refusal = AudioError(str(error), error.kind)
             # A new error: the first one's traceback keeps what was decoded in memory.
             raise refusal
 
-        reading = asyncio.ensure_future(anyio.to_thread.run_sync(read, limiter=self._decoder_threads))
+        reading = asyncio.get_running_loop().run_in_executor(self._decoder_threads, read)
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -206,20 +212,16 @@ class Pipeline:
             reading.exception()  # nobody is told
             raise
 
-    def _read(self, clip: Clip, source: Path | BinaryIO, work: Work, abandoned: Event) -> Generator[FloatArray]:
-        """The audible chunks of a file, decoded in a process that can be ended, where the system allows it."""
-        seconds = self.settings.max_seconds
-        if not SUPPORTED:
-            return clip.read(source, max_seconds=seconds)
-
-        def opened(declared: float) -> None:
-            work.seconds = min(declared, seconds)
-
-        return self._pool.read(clip, source, max_seconds=seconds, abandoned=abandoned, opened=opened)
-
     async def _warm_up(self) -> None:
         while not await self.model.is_ready():  # noqa: ASYNC110 (nothing here tells of another process)
             await asyncio.sleep(POLL_SECONDS)
         if SAMPLE_CLIP.is_file():
             with suppress(AudioError, ServiceError):  # the answer does not matter
                 await self.classify(SAMPLE_CLIP, ClassifyOptions(), Figures())
+
+
+def _noted(chunks: Iterator[SharedChunk], taken: list[SharedChunk]) -> Iterator[SharedChunk]:
+    """Note what is taken, so that it can be released whatever happens."""
+    for chunk in chunks:
+        taken.append(chunk)
+        yield chunk

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PREFIX = "genre-service-"
 MARK = "made-by-genre-classifier"  # an empty file, by which a folder is known to be ours
+FOLDER = "GENRE_RUN_FOLDER"  # the variable by which the processes of a service know theirs
 
 
 @contextmanager
@@ -30,9 +31,15 @@ def own_folder() -> Iterator[Path]:
         # Whoever cleans up folders of temporary files leaves those alone that are locked, as we do.
         with _lock(folder):
             (folder / MARK).touch()
+            os.environ[FOLDER] = str(folder)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_folder() -> Path:
+    """The folder of the service that this process belongs to."""
+    return Path(os.environ[FOLDER])
 
 
 @contextmanager

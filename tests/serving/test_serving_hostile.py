@@ -4,8 +4,11 @@ import io
 import itertools
 import os
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from threading import Event
 
 import httpx
@@ -16,7 +19,7 @@ import pytest
 from genre_classifier.audio.decoder_process import MEMORY_MB
 from tests.support import hostile
 from tests.support.audio import encode, tone
-from tests.support.server import FRONT, Server
+from tests.support.server import FRONT, MODEL, Server
 from tests.support.songs import mutants, songs
 
 SONG = encode(tone(7))
@@ -29,8 +32,11 @@ def own(tmp_path_factory, served_model):
 
 
 def decoders(server):
-    fronts = server.workers(FRONT)
-    return [child for front in fronts for child in front.children() if "decoder_process" in " ".join(child.cmdline())]
+    found = []
+    for front in server.workers(FRONT):
+        with suppress(psutil.Error):  # one has just ended
+            found += [child for child in front.children() if "decoder_process" in " ".join(child.cmdline())]
+    return found
 
 
 def test_hostile_files_are_refused_beside_a_client_that_is_answered(own):
@@ -95,6 +101,36 @@ def test_a_killed_decoder_costs_one_answer_at_most(own):
     statuses = [httpx.post(f"{own.url}/classify", files={"audio": SONG}, timeout=60).status_code for _ in range(8)]
     assert set(statuses) <= {200, 413}
     assert statuses[-4:] == [200] * 4
+
+
+def wait_until_mapped(server):
+    """Wait until the model's process has the memory of each decoder, and no other."""
+    for _ in range(300):
+        (model,) = server.workers(MODEL)
+        maps = Path(f"/proc/{model.pid}/maps").read_text()
+        if maps.count("memfd:genre-chunks") == len(decoders(server)) > 0:
+            return
+        httpx.post(f"{server.url}/classify", files={"audio": SONG}, timeout=60)
+        time.sleep(0.1)
+    raise AssertionError(f"{len(decoders(server))} decoders, and the model has mapped:\n{maps}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc here")
+def test_the_model_has_the_memory_of_living_decoders_alone(own):
+    wait_until_mapped(own)
+    for process in decoders(own):
+        process.kill()
+    for _ in range(2):
+        httpx.post(f"{own.url}/classify", files={"audio": SONG}, timeout=60)
+    wait_until_mapped(own)
+    for service in (FRONT, MODEL):
+        before = own.workers(service)
+        before[0].kill()
+        while before[0] in own.workers(service) or len(own.workers(service)) < len(before):
+            time.sleep(0.05)
+        own.wait()
+        wait_until_mapped(own)
+        assert httpx.post(f"{own.url}/classify", files={"audio": SONG}, timeout=60).status_code == 200
 
 
 def test_decoders_end_with_the_service(tmp_path, served_model):

@@ -93,7 +93,7 @@ def test_it_listens_on_one_port(own):
 def test_its_sockets_are_closed_to_others(own, temporary):
     (folder,) = folders(temporary)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {path.name for path in folder.iterdir() if path.is_socket()} == {"control", "events"}
+    assert {path.name for path in folder.iterdir() if path.is_socket()} == {"chunks", "control", "events"}
     assert len(list(folder.rglob("*.sock"))) == 1
 
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import io
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import get_args
 
 import httpx
@@ -18,7 +18,9 @@ from starlette.testclient import TestClient
 
 from genre_classifier import audio
 from genre_classifier.audio import CHUNK_SAMPLES, AudioError
+from genre_classifier.audio.chunk_memory import ChunkMemory
 from genre_classifier.session import GenreSession, has_nvidia_driver
+from genre_classifier.verdict import ClassifyOptions
 from serving import errors
 from serving.admission import Admission
 from serving.errors import ServiceError
@@ -26,7 +28,7 @@ from serving.http.application import Application
 from serving.http.errors import as_request_error
 from serving.http.uploads import read_upload
 from serving.model_client import Answer
-from serving.pipeline import Pipeline
+from serving.pipeline import Figures, Pipeline
 from serving.settings import ServiceSettings
 from tests.support.audio import encode, tone
 
@@ -52,7 +54,8 @@ class LocalModel:
         self.calls.append(len(chunks))
         if self.failure:
             raise self.failure
-        return Answer(self.session.run(chunks), 0.001, self.session.info)
+        samples = np.stack([chunk.samples for chunk in chunks])
+        return Answer(self.session.run(samples), 0.001, self.session.info)
 
 
 def application(model, **settings):
@@ -227,6 +230,43 @@ def test_an_upload_that_does_not_end_is_given_up():
     assert as_request_error(caught.value).status == 408
 
 
+@pytest.mark.parametrize("fault", ["the model fails", "its client leaves", "it is too long"])
+def test_a_file_that_fails_leaves_no_slot_taken(model, monkeypatch, fault):
+    """Of few slots, a decoder would soon find none free, and wait for ever."""
+    monkeypatch.setattr("serving.pipeline.CHUNKS_IN_MEMORY", 6)
+    monkeypatch.setattr(model, "failure", None)
+    endless = bytearray(encode(tone(24, rate=8000), rate=8000, container="FLAC"))
+    endless[21] &= 0xF0  # the number of samples, 36 bits of the first block: the length is not declared
+    endless[22:26] = bytes(4)
+    pipeline = Pipeline(model, ServiceSettings(workers=99, max_seconds=20))
+
+    async def classify(content=SONG):
+        return await pipeline.classify(io.BytesIO(content), ClassifyOptions(), Figures())
+
+    async def scene():
+        for _ in range(5):
+            if fault == "the model fails":
+                model.failure = ServiceError("busy", "busy")
+                with pytest.raises(ServiceError):
+                    await classify()
+            elif fault == "its client leaves":
+                asked = Event()
+                monkeypatch.setattr(model, "run", lambda _, asked=asked: asked.set() or asyncio.sleep(60))
+                left = asyncio.create_task(classify())
+                assert await asyncio.to_thread(asked.wait, 10)
+                left.cancel()
+                await asyncio.gather(left, return_exceptions=True)
+                monkeypatch.undo()
+            else:
+                with pytest.raises(AudioError) as refused:
+                    await classify(bytes(endless))
+                assert refused.value.kind == "too_long"
+            model.failure = None
+        assert len((await classify()).segments) == 3
+
+    asyncio.run(asyncio.wait_for(scene(), 15))
+
+
 def test_an_answer_that_does_not_come_is_given_up(model):
     class Sleeping(LocalModel):
         async def run(self, chunks):  # noqa: ARG002
@@ -330,12 +370,12 @@ def test_a_file_is_not_closed_under_its_decoder(model, monkeypatch):
     seen = []
 
     def hang(_pool, _clip, source, *, abandoned, **_):
-        yield np.ones(CHUNK_SAMPLES, np.float32)
+        yield ChunkMemory(1).chunk(0)
         assert abandoned.wait(60)
         seen.append(source.closed)
         raise AudioError("It was given up.", "too_costly")
 
-    monkeypatch.setattr("serving.pipeline.DecoderPool.read", hang)
+    monkeypatch.setattr("serving.pipeline.DecoderPool.read_shared", hang)
     refused(TestClient(application(model, timeout=1)).post("/classify", files=[song()]), 503)
     assert seen == [False]
 
