@@ -8,6 +8,7 @@ import httpx
 import onnxruntime
 import pytest
 
+from genre_classifier.batching import ChunkBatcher
 from genre_classifier.models import DEFAULT_MODEL, find_model
 from tests.support import DATA, ROOT, cuda_stub
 from tests.support.server import Server
@@ -86,3 +87,21 @@ def client(server):
     """A client of `server`."""
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def run_sizes(monkeypatch):
+    """Rows of every run of classifiers made from now on, which wait for a full batch on a busy machine too."""
+    monkeypatch.setattr("genre_classifier.batching.MAX_WAIT", 60)
+    sizes = []
+    make = ChunkBatcher.__init__
+
+    def noted(self, run, **options):
+        def run_and_note(chunks):
+            sizes.append(len(chunks))
+            return run(chunks)
+
+        make(self, run_and_note, **options)
+
+    monkeypatch.setattr(ChunkBatcher, "__init__", noted)
+    return sizes

@@ -16,7 +16,6 @@ import soundfile
 import soxr
 
 from genre_classifier import AudioError, Classifier, Verdict
-from genre_classifier.batching import ChunkBatcher
 from genre_classifier.session import ModelError
 from tests.support import ROOT
 from tests.support.audio import encode, music, tone
@@ -34,23 +33,6 @@ def song(tmp_path):
     path = tmp_path / "song.wav"
     path.write_bytes(encode(tone(7)))
     return path
-
-
-@pytest.fixture
-def run_sizes(monkeypatch):
-    """Rows of every run of classifiers made from now on."""
-    sizes = []
-    make = ChunkBatcher.__init__
-
-    def noted(self, run, **options):
-        def run_and_note(chunks):
-            sizes.append(len(chunks))
-            return run(chunks)
-
-        make(self, run_and_note, **options)
-
-    monkeypatch.setattr(ChunkBatcher, "__init__", noted)
-    return sizes
 
 
 def test_a_path_bytes_and_a_file_object_give_one_verdict(classifier, song):
@@ -171,15 +153,15 @@ def test_files_come_in_order_with_errors_in_their_places(classifier, tmp_path, s
             assert result.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [16, 64])
-def test_batches_are_filled_across_files(served_model, run_sizes, batch_size):
-    songs = [encode(tone(30, 110 + 10 * number)) for number in range(20)]
-    with Classifier(served_model, provider="cpu", batch_size=batch_size) as classifier:
+@pytest.mark.parametrize(("files", "chunks", "batch_size"), [(20, 10, 16), (20, 10, 64), (200, 1, 64)])
+def test_batches_are_filled_across_files(stand_in, run_sizes, files, chunks, batch_size):
+    songs = [encode(tone(3 * chunks, 110 + 5 * number)) for number in range(files)]
+    with Classifier(stand_in, provider="cpu", batch_size=batch_size) as classifier:
         verdicts = [verdict for _, verdict in classifier.classify_files(songs)]
-    assert [len(verdict.segments) for verdict in verdicts] == [10] * 20
-    assert sum(run_sizes) == 200
+    assert [len(verdict.segments) for verdict in verdicts] == [chunks] * files
+    assert sum(run_sizes) == files * chunks
     assert max(run_sizes) <= batch_size
-    assert len(run_sizes) <= -(-200 // batch_size) + 2  # the last may be split
+    assert len(run_sizes) <= -(-files * chunks // batch_size) + 2  # the last may be split
     assert np.median(run_sizes) == batch_size
 
 
