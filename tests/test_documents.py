@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import genre_classifier
-from benchmarks import fleet, gpu, load, roofline, summary
+from benchmarks import fleet, gpu, load, pipe, roofline, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
 from genre_classifier.beets.genreclassifier import DEFAULTS
@@ -326,6 +326,13 @@ def test_a_gpus_memory_is_what_is_said():
     text = flowing("docs/deploy.md")
     assert f"{FIXED_GPU_MB} MiB and {CHUNK_GPU_MB} for each chunk of the largest batch" in text
     assert f"{default_gpu_memory_mb(64)} MiB at 64, {default_gpu_memory_mb(256)} at 256" in text
+
+
+def test_the_pipe_is_as_measured():
+    measured = summary.read("pipe")
+    assert pipe.table(measured) in read("docs/benchmarks.md")
+    (before,) = (name for name in measured["request"] if name != pipe.HERE)
+    assert f"`--against {before}`" in flowing("docs/benchmarks.md")
 
 
 def test_batch_and_its_arithmetic_are_as_measured():

@@ -67,6 +67,16 @@ def test_the_processor_time_of_a_request_is_measured(run):
     assert long["cpu_ms"]["model"] > 4 * short["cpu_ms"]["model"]  # ten chunks instead of one, in larger batches
 
 
+@pytest.mark.slow
+def test_the_pipe_is_measured_beside_an_earlier_revision(run):
+    options = ["--chunks", "10", "--seconds", "2", "--rounds", "1", "--against", "HEAD"]
+    result, printed = run("pipe", *options, picture=False)
+    assert list(result["request"]) == ["here", "HEAD"]
+    for each in (*result["slot_to_session"]["clips of 10 chunks"].values(), *result["request"].values()):
+        assert all(value > 0 for value in each.values())
+    assert "here / before" in printed
+
+
 def test_exactness_is_measured_on_real_music(tmp_path):
     folder = tmp_path / "gtzan" / "blues"
     folder.mkdir(parents=True)
