@@ -92,6 +92,7 @@ class GenreModel:
         """Load the graph and run it once: until this is done, /readyz says no."""
         self._session = open_checked_session(settings, settings.provider)
         self._stamp = stamp(self._session.info)
+        # For every run: BentoML's dispatcher begins none before the last has ended.
         self._input = np.empty((settings.max_batch_size, CHUNK_SAMPLES), np.float32)
         self._chunks = Receiver(run_folder())
         vars(self)["run"] = self.run  # BentoML would make this function anew for each call, which takes 0.1 ms
