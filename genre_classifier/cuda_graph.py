@@ -99,8 +99,7 @@ class _Run:
     """A run of one size, whose input and outputs stay where they are."""
 
     def __init__(self, session: "onnxruntime.InferenceSession", outputs: Sequence[str], size: int, device: str) -> None:
-        import onnxruntime  # noqa: PLC0415 (the session's own; a process without one never loads it)
-
+        onnxruntime: Any = sys.modules["onnxruntime"]  # the session's own
         self._session = session
         shapes = {value.name: [size, *value.shape[1:]] for value in session.get_outputs()}
 
