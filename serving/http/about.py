@@ -8,19 +8,21 @@ from genre_classifier.session import ModelInfo
 from serving.http.pages import frame, table
 
 PARTS = {"test": "test", "valid": "validation", "train": "training"}
-FIGURES = '<p><a href="model">All figures, as JSON</a></p>'
 WORST = 3  # genres, and pairs, that are named
 
 
-def about(info: ModelInfo, *, keys: bool = False) -> str:
-    """The model as a page of HTML; what its metrics do not have is left out, and with `keys`, what needs one."""
+def about(info: ModelInfo, *, figures: str | None = "model") -> str:
+    """The model as a page of HTML; what its metrics do not have is left out.
+
+    `figures` is where all of them stand as JSON; None where a reader could not get them there.
+    """
     return frame(
         "The model",
         _what_it_is(info),
         _how_good(info.metrics),
         _bad_at(info),
         _what_answers_mean(info),
-        "" if keys else FIGURES,
+        f'<p><a href="{figures}">All figures, as JSON</a></p>' if figures else "",
     )
 
 

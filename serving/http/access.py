@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from serving.http.device import DEVICE_PATH
 from serving.http.errors import RequestError
 from serving.http.pages import PAGE_FILES
 
@@ -41,7 +42,7 @@ class Access:
         """
         headers = Headers(scope=scope)
         self._check_host(scope, headers)
-        if self._keys and scope["path"] not in WITHOUT_KEY:
+        if self._keys and scope["path"] not in WITHOUT_KEY and not scope["path"].startswith(DEVICE_PATH):
             self._check_key(headers)
 
     def _check_host(self, scope: Scope, headers: Headers) -> None:

@@ -26,6 +26,7 @@ from serving.errors import ServiceError
 from serving.http.about import about
 from serving.http.access import Access
 from serving.http.access_log import RequestLog, make_logger
+from serving.http.device import DEVICE_PATH, device_routes
 from serving.http.docs import docs
 from serving.http.errors import CLIENT_CLOSED_REQUEST, EXPECTED_ERRORS, RequestError, as_request_error
 from serving.http.openapi import describe
@@ -40,6 +41,7 @@ BENTOML_PATHS = frozenset({"/healthz", "/metrics", "/schema.json"})
 PROBES = frozenset({"/livez", "/readyz"})  # an orchestrator asks every few seconds: no line in the log
 OUR_PATHS = frozenset({
     "/classify", "/embed", "/model", "/docs.json", *PROBES, "/", FILES_PATH, "/sample.mp3", "/about", "/docs",
+    DEVICE_PATH,
 })  # fmt: skip
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"  # what all other addresses and methods are called in metrics and log
@@ -86,9 +88,7 @@ class Application:
 
     async def _answer(self, answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it and log it."""
-        path = FILES_PATH if scope["path"] in PAGE_FILES else scope["path"]
-        if path not in OUR_PATHS:
-            path = OTHER
+        path = _counted_as(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else OTHER
         log = RequestLog(method, path)
         scope.setdefault("state", {})["log"] = log
@@ -105,6 +105,15 @@ class Application:
             http_request_seconds().labels(path).observe(log.seconds)
             if path not in PROBES:
                 self._log.info(log.line())
+
+
+def _counted_as(path: str) -> str:
+    """What an address is called in metrics and log: of a folder of files, the folder."""
+    if path in PAGE_FILES:
+        return FILES_PATH
+    if path.startswith(DEVICE_PATH):
+        return DEVICE_PATH
+    return path if path in OUR_PATHS else OTHER
 
 
 def _routes(pipeline: Pipeline) -> Starlette:
@@ -134,6 +143,7 @@ def _routes(pipeline: Pipeline) -> Starlette:
     return Starlette(
         routes=[
             *file_routes(),
+            *device_routes(),
             *_described(pipeline),
             Route("/model", model),
             Route("/livez", livez),
@@ -167,7 +177,8 @@ def _described(pipeline: Pipeline) -> list[Route]:
         return as_page(docs(await description(), str(request.base_url)))
 
     async def about_as_page(_: Request) -> Response:
-        return as_page(about(await pipeline.model.info(max_age=MODEL_SECONDS), keys=bool(pipeline.settings.key_list)))
+        figures = None if pipeline.settings.key_list else "model"
+        return as_page(about(await pipeline.model.info(max_age=MODEL_SECONDS), figures=figures))
 
     return [Route("/docs.json", docs_as_json), Route("/docs", docs_as_page), Route("/about", about_as_page)]
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genre_classifier.models import SAMPLE_CLIP
+from serving.http.device import DEVICE_PATH, is_built
 
 FOLDER = Path(__file__).with_name("page")
 FILES_PATH = "/page/"
@@ -29,9 +30,16 @@ HEADERS = {
 
 def file_routes() -> list[Route]:
     """The routes of the page, its files and the sample."""
-    files = {"/": (FOLDER / "index.html", "text/html"), "/sample.mp3": (SAMPLE_CLIP, "audio/mpeg")}
-    files |= {path: (file, MEDIA_TYPES[file.suffix]) for path, file in PAGE_FILES.items()}
+    files = {"/": (index().encode(), "text/html"), "/sample.mp3": (SAMPLE_CLIP.read_bytes(), "audio/mpeg")}
+    files |= {path: (file.read_bytes(), MEDIA_TYPES[file.suffix]) for path, file in PAGE_FILES.items()}
     return [Route(path, _give(*file)) for path, file in files.items()]
+
+
+def index(*, offers_device: bool | None = None) -> str:
+    """The page. It offers to classify on the reader's device, by default where that is built."""
+    page = (FOLDER / "index.html").read_text(encoding="utf-8")
+    offers = is_built() if offers_device is None else offers_device
+    return page.replace(f'href="{DEVICE_PATH[1:]}" hidden', f'href="{DEVICE_PATH[1:]}"') if offers else page
 
 
 def as_page(html: str) -> Response:
@@ -39,9 +47,7 @@ def as_page(html: str) -> Response:
     return Response(html, media_type="text/html", headers=HEADERS)
 
 
-def _give(file: Path, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = file.read_bytes()
-
+def _give(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     async def give(_: Request) -> Response:
         return Response(content, media_type=media_type, headers=HEADERS)
 

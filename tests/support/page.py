@@ -3,8 +3,10 @@
 import re
 import shutil
 import time
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import expect, sync_playwright
 
 from genre_classifier.audio import SAMPLE_RATE
 from tests.support.audio import encode, tone
@@ -31,6 +33,49 @@ QUIET = encode(QUIET)
 MP3 = encode(tone(6), container="MP3")
 CUT = MP3[: len(MP3) * 3 // 4]
 BROKEN = b"no music"
+
+
+@contextmanager
+def launched():
+    """A browser."""
+    expect.set_options(timeout=SECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visits(browser, url):
+    """Opens the page in a window of its own; in the end nothing went wrong there, and nobody else was asked."""
+    complaints, foreign, contexts = [], [], []
+
+    def told(message):
+        refused = message.location["url"].endswith(("/classify", "/model"))  # a browser reports every 4xx as an error
+        if message.type in {"error", "warning"} and not refused:
+            complaints.append(message.text)
+
+    def asked(request):
+        if urlsplit(request.url).scheme not in {"data", "blob"} and not f"{request.url}/".startswith(f"{url}/"):
+            foreign.append(request.url)
+
+    def open_page(size=DESKTOP, **options):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", told)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", asked)
+        page.on("dialog", lambda dialog: dialog.accept())  # it asks before answers are left
+        page.goto(url)
+        expect(page.locator("#model")).to_contain_text("Model")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == [], complaints
+    assert foreign == [], foreign
 
 
 def file(name, content):

@@ -11,14 +11,14 @@ const AGAIN_SECONDS = 3;
 export let model = null;
 
 export async function introduce() {
-  const told = await describe();
+  const told = await describe((words) => (byId("model").textContent = words));
   if (told.kind === "key") {
     byId("model").textContent = told.error;
     await askForKey();
     return introduce();
   }
   if (told.kind === "lost") {
-    byId("model").textContent = "The service cannot say yet which model it has.";
+    byId("model").textContent = told.error;
     setTimeout(introduce, 1000 * AGAIN_SECONDS);
     return;
   }
@@ -27,6 +27,7 @@ export async function introduce() {
   const provider = model.provider.replace("ExecutionProvider", "");
   byId("model").textContent = `Model ${model.version} on ${provider}. It knows ${model.labels.length} genres:`;
   const least = Math.round(model.chunk_samples / model.sample_rate);
+  const most = model.limits.max_seconds;
   byId("limits").textContent =
-    `Any common format will do, from ${least} seconds to ${Math.floor(model.limits.max_seconds / 60)} minutes.`;
+    `Any common format will do, from ${least} seconds ${most ? `to ${Math.floor(most / 60)} minutes` : "on"}.`;
 }

@@ -50,7 +50,7 @@ async function classify(track) {
     track.show("sending");
     track.asking = new AbortController();
     const { kind, answer, error, status, seconds = LOST_SECONDS } = await ask(track.file, {
-      uploaded: (share) => track.state === "sending" && track.uploaded(share),
+      sent: (share) => track.state === "sending" && track.sent(share),
       signal: track.asking.signal,
     });
     if (track.state === "removed" || track.round !== round) return;

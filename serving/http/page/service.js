@@ -5,6 +5,9 @@
 
 import { credentials } from "./key.js";
 
+/** What a file is doing while it goes to the back end. */
+export const SENDING = "Uploading";
+
 const UNREACHABLE = "The service cannot be reached: try again in a moment.";
 const UNREADABLE = "This file cannot be read: it may have been moved, or be a folder.";
 
@@ -15,10 +18,10 @@ const UNREADABLE = "This file cannot be read: it may have been moved, or be a fo
  *   busy: `error` and `seconds` after which to ask again;
  *   lost: `error`, for nobody answers;
  *   refused: `error` and `status` (0 for a file that cannot be read).
- * `uploaded` is called with the share that was sent; `signal` ends it.
+ * `sent` is called with the share that has come to the back end; `signal` ends it.
  */
-export async function ask(file, { uploaded, signal }) {
-  const { status, retryAfter, answer } = await send(file, uploaded, signal);
+export async function ask(file, { sent, signal }) {
+  const { status, retryAfter, answer } = await send(file, sent, signal);
   if (status === 200 && answer?.segments) return { kind: "answered", answer };
   if (status === 401) return { kind: "key", error: answer?.error };
   if (!status) {
@@ -30,7 +33,10 @@ export async function ask(file, { uploaded, signal }) {
   return { kind: "refused", status, error };
 }
 
-/** What the model is, as /model gives it, as { kind, ... }: answered: `model`; key or lost: `error`. */
+/**
+ * What the model is, as /model gives it, as { kind, ... }: answered: `model`; key or lost: `error`. A back end that must
+ * load it first calls an argument with words on how far that is.
+ */
 export async function describe() {
   try {
     const response = await fetch("model", { headers: credentials() });
@@ -43,14 +49,14 @@ export async function describe() {
 }
 
 /** One request. XMLHttpRequest, for fetch does not tell how much it has sent. */
-function send(file, uploaded, signal) {
+function send(file, sent, signal) {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
     request.open("POST", "classify");
     request.responseType = "json";
     for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded, total }) => uploaded(loaded / total);
-    request.upload.onload = () => uploaded(1);
+    request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
+    request.upload.onload = () => sent(1);
     request.onloadend = () =>
       resolve({
         status: request.status,

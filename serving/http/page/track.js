@@ -1,6 +1,8 @@
 /** A file: how far it is, what was answered, and where its player stands. Its card, if it has one, shows it. */
 
-const WORDS = { queued: "Waiting", sending: "Uploading", classifying: "Listening", stopped: "Stopped" };
+import { SENDING } from "./service.js";
+
+const WORDS = { queued: "Waiting", sending: SENDING, classifying: "Listening", stopped: "Stopped" };
 const UNFINISHED = ["queued", "sending", "classifying", "waiting"];
 const PASSING = [408, 429]; // and 5xx: another try may fare better; a file that is refused is refused again
 
@@ -26,10 +28,10 @@ export class Track {
     Track.onchange();
   }
 
-  /** Upload has come this far. */
-  uploaded(share) {
+  /** So much of it has come to the back end. */
+  sent(share) {
     if (share >= 1) return this.show("classifying");
-    Object.assign(this, { share, words: `Uploading ${Math.round(100 * share)}\u00a0%` });
+    Object.assign(this, { share, words: `${SENDING} ${Math.round(100 * share)}\u00a0%` });
     this.card?.refresh();
   }
 

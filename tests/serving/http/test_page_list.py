@@ -229,6 +229,7 @@ def test_another_back_end_takes_the_place_of_the_service(visit):
         uncertain_below: 0.1, limits: { max_upload_mb: 1, max_seconds: 60 } }"""
     module = f"""
         export const ask = async () => ({{ kind: "answered", answer: {answer} }});
+        export const SENDING = "Sending";
         export const describe = async () => ({{ kind: "answered", model: {model} }});
     """
     page.route("**/page/service.js", lambda route: route.fulfill(body=module, content_type="text/javascript"))

@@ -1,0 +1,57 @@
+/**
+ * Keeps the site, so that it opens without a network.
+ *
+ * The build writes FILES before this: the digest of each file by its name, and LARGE: the names of those that are kept
+ * when the page first asks for them, so that they are not fetched twice. A file is kept under its digest, so a new version
+ * of the site fetches what has changed.
+ *
+ * What it gives is isolated from other sites, by headers that a plain server does not send: the runtime has threads from
+ * the second visit on.
+ */
+
+const NAME = `genre-classifier ${registration.scope}`; // other sites of this host have caches too
+const ISOLATED = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
+
+const key = (name) => `${registration.scope}${name}?${FILES[name]}`;
+
+addEventListener("install", (event) => event.waitUntil(keep(event)));
+addEventListener("activate", (event) => event.waitUntil(forget()));
+addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  const [address] = url.split(/[?#]/);
+  if (method !== "GET" || !address.startsWith(registration.scope)) return;
+  const name = address.slice(registration.scope.length) || "index.html";
+  if (name in FILES) event.respondWith(answer(event, name));
+});
+
+async function keep(event) {
+  const cache = await caches.open(NAME);
+  const small = Object.keys(FILES).filter((name) => !LARGE.includes(name));
+  await Promise.all(small.map(async (name) => (await cache.match(key(name))) ?? (await fetchInto(cache, name, event))));
+  await skipWaiting();
+}
+
+/** Keep none but this version's files, and take over the page that is open. */
+async function forget() {
+  const cache = await caches.open(NAME);
+  const wanted = new Set(Object.keys(FILES).map(key));
+  for (const request of await cache.keys()) if (!wanted.has(request.url)) await cache.delete(request);
+  await clients.claim();
+}
+
+async function answer(event, name) {
+  const cache = await caches.open(NAME);
+  const { status, headers, body } = (await cache.match(key(name))) ?? (await fetchInto(cache, name, event));
+  return new Response(body, { status, headers: { ...Object.fromEntries(headers), ...ISOLATED } });
+}
+
+async function fetchInto(cache, name, event) {
+  const response = await fetch(name === "index.html" ? "./" : name, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`${name} is not there.`);
+  event.waitUntil(cache.put(key(name), response.clone()));
+  return response;
+}

@@ -1,0 +1,88 @@
+"""The built site without a network, and as an application that is installed."""
+
+import re
+import shutil
+
+from playwright.sync_api import expect
+
+from tests.support.page import ARGUMENTS, CHROMIUM, SONG, choose, ends, file, until
+from tests.support.web import WebServer
+
+CONTROLLED = "navigator.serviceWorker.controller !== null"
+KEPT = """async () => {
+    const names = await caches.keys();
+    const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
+    return kept.reduce((sum, each) => sum + each, 0);
+}"""
+
+
+def open_page(context, url):
+    page = context.new_page()
+    page.goto(url)
+    expect(page.locator("#model")).to_contain_text("Model ")
+    return page
+
+
+def classify_sample(page):
+    page.get_by_role("button", name="Try a sample").click()
+    ends(page, "1 of 1 file done")
+    expect(page.locator(".genre")).to_have_text("jazz")
+
+
+def large(host):
+    return [path for path, status in host.given if path.endswith((".wasm", ".onnx")) and status == 200]
+
+
+def test_after_the_first_visit_it_needs_no_network(chromium, host, url, site):
+    """Nothing large is fetched twice, and from the second visit on the site is isolated, so that it has threads."""
+    context = chromium.new_context()
+    first = open_page(context, url)
+    until(first, lambda: first.evaluate(KEPT) == len([path for path in site.rglob("*") if path.is_file()]) - 1)
+    assert sorted(path.rpartition("/")[2] for path in large(host)) == ["genre.onnx", "runtime.wasm"]
+    first.close()
+    host.close()
+    context.set_offline(True)
+    page = open_page(context, f"{url}/")
+    assert page.evaluate(CONTROLLED)
+    assert page.evaluate("crossOriginIsolated")
+    classify_sample(page)
+    choose(page, file("song.wav", SONG))
+    ends(page, "2 of 2 files done")
+    page.get_by_role("link", name="What the model is").click()
+    expect(page.get_by_role("heading", name="How good it is")).to_be_visible()
+    page.get_by_role("link", name="Which genre is it?").click()
+    expect(page.locator("#model")).to_contain_text("Model ")
+    page.get_by_role("link", name="Licences").click()
+    expect(page.get_by_text("MSD_musicnn").first).to_be_visible()
+    context.close()
+
+
+def test_a_new_version_comes_with_the_next_visit(chromium, site, tmp_path):
+    """And fetches what has changed alone."""
+    shutil.copytree(site, tmp_path / "site")
+    with WebServer(tmp_path) as host:
+        context = chromium.new_context()
+        open_page(context, f"{host.url}/site/").close()
+        for name in ("index.html", "sw.js"):
+            path = tmp_path / "site" / name
+            path.write_text(path.read_text().replace("Which genre is it?", "A new version"))
+        digest = re.search(r'"index.html": "(\w+)"', (tmp_path / "site" / "sw.js").read_text())[1]
+        script = tmp_path / "site" / "sw.js"
+        script.write_text(script.read_text().replace(digest, "f" * 16))
+        host.given.clear()
+        page = open_page(context, f"{host.url}/site/")
+        until(page, lambda: page.evaluate(f"caches.match('index.html?{'f' * 16}').then(Boolean)"))
+        page.reload()
+        expect(page.get_by_role("heading", name="A new version")).to_be_visible()
+        expect(page.locator("#model")).to_contain_text("Model ")
+        assert {path for path, _ in host.given} == {"/site/sw.js", "/site/"}
+        context.close()
+
+
+def test_it_can_be_installed(chromium, url, tmp_path):
+    context = chromium.browser_type.launch_persistent_context(tmp_path, executable_path=CHROMIUM, args=ARGUMENTS)
+    page = open_page(context, url)
+    devtools = context.new_cdp_session(page)
+    assert devtools.send("Page.getAppManifest")["errors"] == []
+    assert devtools.send("Page.getInstallabilityErrors")["installabilityErrors"] == []
+    context.close()
