@@ -14,7 +14,7 @@ ONNXRUNTIME_gpu = onnxruntime-gpu
 TORCH = torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-slow container-test placement gpu-check check format lock release clean
+.PHONY: help install serve demo demo-serve test test-slow container-test placement gpu-check check format lock release clean
 
 help:  ## list the targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ serve: $(VENV)/serve-$(RUNTIME).installed  ## start the service on http://127.0.
 	@mkdir -p "$${BENTOML_HOME:-$$HOME/bentoml}/tmp" 2> /dev/null && test -w "$${BENTOML_HOME:-$$HOME/bentoml}" || \
 		{ echo "BentoML cannot write to $${BENTOML_HOME:-$$HOME/bentoml}: set BENTOML_HOME to a folder that it may." >&2; exit 1; }
 	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
+
+demo: $(VENV)/serve-$(RUNTIME).installed browser/node_modules/.package-lock.json  ## build build/demo/, a static site that classifies in the browser; needs npm
+	$(BIN)/python -m browser.build
+
+demo-serve: demo  ## try that site on http://127.0.0.1:3000; PORT=8000 takes another port
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/demo $(PORT)
 
 test: $(VENV)/dev-$(RUNTIME).installed  ## run the tests; those with real music need GENRE_DATA, the folder that holds gtzan/
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
@@ -73,7 +79,7 @@ release: $(VENV)/dev-$(RUNTIME).installed  ## write wheel, sdist and bento to di
 		$(BIN)/bentoml export genre_classifier:$$version $(CURDIR)/dist/genre_classifier-$$version.bento
 
 clean:  ## remove what the other targets wrote
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist browser/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -110,6 +116,11 @@ ifeq ($(RUNTIME),gpu)
 endif
 	$(PIP) install --no-deps --editable .
 	touch $@ $(VENV)/serve-$(RUNTIME).installed $(VENV)/install-$(RUNTIME).installed
+
+browser/node_modules/.package-lock.json: browser/package-lock.json
+	@command -v npm > /dev/null || { echo "The site needs npm: apt-get install npm." >&2; exit 1; }
+	npm ci --prefix browser --ignore-scripts --no-audit --no-fund --loglevel error
+	touch $@
 
 build/uv/bin/uv:
 	$(PYTHON) -m venv build/uv

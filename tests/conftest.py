@@ -15,7 +15,11 @@ from tests.support.server import Server
 from tests.support.stand_in import write_stand_in
 
 SHIPPED_MODEL = find_model(DEFAULT_MODEL)
-SHARING = {"serving", "export"}  # folders whose tests share a server, or graphs that take long to export
+SHARING = {
+    "serving",
+    "export",
+    "browser",
+}  # folders whose tests share a server, graphs that take long to export, a site
 HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"

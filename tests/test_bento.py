@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from genre_classifier import __version__
+from serving.http.device import SITE, is_built
+from serving.http.pages import index
 from tests.support import ROOT
 from tests.support.repository import copy_sources, repository_files
 from tests.support.server import Server
@@ -52,8 +54,11 @@ def test_it_holds_the_code_the_models_and_the_licences(bentos, bentofile):
     code = repository_files("genre_classifier", "serving", "batch")
     beside = {name for name in repository_files() if BESIDE_THE_CODE.fullmatch(name)}
     assert {"artifacts/genre.onnx", "artifacts/CARD.md", "LICENSE", "THIRD_PARTY_NOTICES.md"} <= beside
-    assert packed == code | beside | {"bentofile.yaml"}  # which is BentoML's own
-    for name in code | beside:
+    site = {
+        path.relative_to(ROOT).as_posix() for path in SITE.rglob("*") if path.is_file()
+    }  # none where it is not built
+    assert packed == code | beside | site | {"bentofile.yaml"}  # which is BentoML's own
+    for name in code | beside | site:
         assert (source / name).read_bytes() == (ROOT / name).read_bytes()
 
 
@@ -80,7 +85,8 @@ def test_it_serves(bentos, tmp_path):
         answer = httpx.post(f"{server.url}/classify", files={"audio": sample}, timeout=60)
         assert answer.status_code == 200
         page = httpx.get(f"{server.url}/")
-        assert page.text == (ROOT / "serving" / "http" / "page" / "index.html").read_text()
+        assert page.text == index()
+        assert httpx.get(f"{server.url}/device/").status_code == (200 if is_built() else 404)
 
 
 def test_the_bentofiles_differ_by_the_runtime_alone():

@@ -160,6 +160,7 @@ TAKERS = {
     "python -m train": is_parsed,
     "python -m export": is_parsed,
     "python -m batch": is_parsed,
+    "python -m browser.build": is_parsed,
     "python -m benchmarks": is_parsed,
     "torchrun": is_parsed,
     "pip install": is_installed,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import genre_classifier
-from benchmarks import fleet, gpu, load, pipe, roofline, summary
+from benchmarks import browser, fleet, gpu, load, pipe, roofline, summary
 from genre_classifier import Classifier, Verdict
 from genre_classifier.audio.errors import Kind
 from genre_classifier.beets.genreclassifier import DEFAULTS
@@ -365,6 +365,15 @@ def test_the_fleet_is_as_measured():
 
 def test_load_is_as_measured():
     assert load.table(summary.read("load")) in read("docs/serving.md")
+
+
+def test_the_browser_is_as_measured():
+    measured = summary.read("browser")
+    assert browser.table(measured) in read("docs/benchmarks.md")
+    agreement = measured["agreement"]
+    assert agreement["same_genre"] == agreement["songs"]
+    sentence = f"{agreement['songs']} songs the genres are the same and the mean probabilities differ by at most"
+    assert f"{sentence} {agreement['largest_difference']:.1e}" in flowing("docs/browser.md")
 
 
 def test_every_benchmark_is_in_the_manual():

@@ -23,39 +23,47 @@ const TOO_LONG = "The file is too long to be decoded as one, and its format cann
  */
 export async function* decode(file, { wholeSeconds = WHOLE_SECONDS } = {}) {
   if (!file.size) throw new AudioError("The file is empty.", "undecodable");
-  const bytes = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer());
+  const bytes = await read(file, 0, HEAD_BYTES);
   const head = readHead(bytes);
   const seconds = await playingSeconds(file);
-  if (seconds > wholeSeconds && head.cut) return yield* decodePieces(file, head, seconds);
-  if (seconds > MOST_WHOLE_SECONDS || file.size > MOST_WHOLE_BYTES) throw new AudioError(TOO_LONG, "too_long");
-  const whole = file.size > HEAD_BYTES ? await file.arrayBuffer() : bytes.buffer;
-  const decoded = await decodeBytes(whole, head.rate);
-  if (!decoded) throw new AudioError(seconds ? DAMAGED : NOT_AUDIO, "undecodable");
-  const given = decoded.channels[0].length / decoded.rate; // before they are handed on
-  yield { ...decoded, share: 1 };
-  return given < head.seconds - LEAST_MISSING_SECONDS ? breaksOff(given) : null;
+  const inPieces = seconds > wholeSeconds && head.cut;
+  if (!inPieces && (seconds > MOST_WHOLE_SECONDS || file.size > MOST_WHOLE_BYTES)) {
+    throw new AudioError(TOO_LONG, "too_long");
+  }
+  let [given, damaged] = [0, false];
+  for await (const piece of inPieces ? decodePieces(file, head, seconds) : decodeWhole(file, head, bytes)) {
+    damaged = !piece;
+    if (damaged) break;
+    given += piece.channels[0].length / piece.rate;
+    yield piece;
+  }
+  if (!given) throw new AudioError(seconds ? DAMAGED : NOT_AUDIO, "undecodable");
+  return damaged || given < head.seconds - LEAST_MISSING_SECONDS ? breaksOff(given) : null;
 }
 
+async function* decodeWhole(file, { rate }, bytes) {
+  const whole = file.size > bytes.length ? await read(file, 0, file.size) : bytes;
+  const decoded = await decodeBytes(whole.buffer, rate);
+  yield decoded && { ...decoded, share: 1 };
+}
+
+/** Yields null, and ends, where a piece cannot be decoded. */
 async function* decodePieces(file, { rate, cut }, seconds) {
   const end = Math.min(cut.end ?? file.size, file.size);
   const step = Math.ceil((end * PIECE_SECONDS) / seconds);
-  let given = 0;
   for (let edge = { from: 0, keep: 0 }; edge; ) {
     const next = await findEdge(file, cut, edge.keep + step, end);
     const body = await read(file, edge.from, next?.keep ?? end);
     const parts = edge.from ? cut.wrap(body) : [body];
     const decoded = await decodeBytes(await new Blob(parts).arrayBuffer(), rate);
-    if (!decoded && !given) throw new AudioError(DAMAGED, "undecodable");
-    if (!decoded) return breaksOff(given);
+    if (!decoded) return yield null;
     const length = decoded.channels[0].length;
     const wanted = edge.from && cut.samples ? cut.samples(body.subarray(edge.keep - edge.from), edge) : length;
     const first = Math.max(0, length - Math.round((wanted * decoded.rate) / rate));
     const channels = decoded.channels.map((channel) => channel.subarray(first));
-    given += channels[0].length / decoded.rate;
     yield { rate: decoded.rate, channels, share: (next?.keep ?? end) / end };
     edge = next;
   }
-  return null;
 }
 
 /** The first edge from a place on; null where the end comes first. */

@@ -4,6 +4,9 @@ import { CHUNK_SAMPLES, SAMPLE_RATE } from "./chunks.js";
 import * as ort from "./runtime.js";
 
 const BATCH = 8; // chunks in one run: more take no less time each, and hold the processor longer
+const MOST_THREADS = 4; // where the page is isolated from other sites; elsewhere a browser allows none but the first
+// Threads that spin while they wait take the cores from those that decode.
+const OPTIONS = { executionProviders: ["wasm"], extra: { session: { intra_op: { allow_spinning: "0" } } } };
 const OUTPUTS = ["log_probs", "tags", "familiarity"]; // the embedding is left out
 
 const beside = (name) => new URL(name, import.meta.url);
@@ -22,8 +25,8 @@ export class Model {
     };
     const [runtime, graph] = await Promise.all([fetchBytes("runtime.wasm", heard), fetchBytes("genre.onnx", heard)]);
     ort.env.wasm.wasmBinary = runtime;
-    if (!globalThis.crossOriginIsolated) ort.env.wasm.numThreads = 1;
-    const session = await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
+    ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+    const session = await ort.InferenceSession.create(graph, OPTIONS);
     return new Model({ ...info, provider: "WebAssembly" }, session);
   }
 

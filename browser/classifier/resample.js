@@ -1,13 +1,14 @@
 /**
  * Channels at any rate -> mono at 22 050 Hz: a windowed sinc (Kaiser), of the pass band that soxr_hq has.
  *
- * It lets pass what is below 91 % of the lower Nyquist frequency, and stops at 100 dB what is above it.
+ * It lets pass what is below 91 % of the lower Nyquist frequency, and leaves -80 dB of what is above that frequency. Most
+ * of the time that a clip takes is spent here.
  */
 
 import { SAMPLE_RATE, join } from "./chunks.js";
 
 const PASS = 0.913; // of the lower Nyquist frequency
-const STOP_DB = 100;
+const STOP_DB = 80;
 
 /** The mean of channels, each Float32Array(samples). */
 export function mono(channels) {
@@ -48,6 +49,7 @@ export class Resampler {
 
   #filtered(block) {
     const { up, down, taps, phases } = this.#filters;
+    const dot = up === 1 ? symmetricDot : plainDot;
     const held = join(this.#held, block);
     const most = Math.max(0, Math.ceil(((held.length - taps - this.#place + 1) * up - this.#phase) / down));
     const output = new Float32Array(most);
@@ -66,7 +68,7 @@ export class Resampler {
 }
 
 /** Four sums at a time, for they need not wait for each other; the number of taps is a multiple of four. */
-function dot(filter, samples, place) {
+function plainDot(filter, samples, place) {
   let [a, b, c, d] = [0, 0, 0, 0];
   for (let k = 0, i = place; k < filter.length; k += 4, i += 4) {
     a += filter[k] * samples[i];
@@ -75,6 +77,20 @@ function dot(filter, samples, place) {
     d += filter[k + 3] * samples[i + 3];
   }
   return a + b + (c + d);
+}
+
+/**
+ * Where outputs stand on input samples, as from 44.1 kHz, one tap serves the sample before and the one after. The taps at
+ * both ends, which are next to nothing, are left out.
+ */
+function symmetricDot(filter, samples, place) {
+  const middle = filter.length / 2 - 1;
+  let [a, b] = [filter[middle] * samples[place + middle], 0];
+  for (let k = middle - 1, i = place + k, j = i + 2; k > 0; k -= 2, i -= 2, j += 2) {
+    a += filter[k] * (samples[i] + samples[j]);
+    b += filter[k - 1] * (samples[i - 1] + samples[j + 1]);
+  }
+  return a + b;
 }
 
 /** A filter for each of the `up` places that an output can have between two input samples. */

@@ -45,8 +45,10 @@ async function forget() {
 
 async function answer(event, name) {
   const cache = await caches.open(NAME);
-  const { status, headers, body } = (await cache.match(key(name))) ?? (await fetchInto(cache, name, event));
-  return new Response(body, { status, headers: { ...Object.fromEntries(headers), ...ISOLATED } });
+  const { headers: sent, body } = (await cache.match(key(name))) ?? (await fetchInto(cache, name, event));
+  const headers = new Headers(sent);
+  for (const [header, value] of Object.entries(ISOLATED)) headers.set(header, value); // a server may send them too
+  return new Response(body, { headers });
 }
 
 async function fetchInto(cache, name, event) {

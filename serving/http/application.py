@@ -88,7 +88,7 @@ class Application:
 
     async def _answer(self, answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, count it and log it."""
-        path = _counted_as(scope["path"])
+        path = counted_as(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else OTHER
         log = RequestLog(method, path)
         scope.setdefault("state", {})["log"] = log
@@ -107,7 +107,7 @@ class Application:
                 self._log.info(log.line())
 
 
-def _counted_as(path: str) -> str:
+def counted_as(path: str) -> str:
     """What an address is called in metrics and log: of a folder of files, the folder."""
     if path in PAGE_FILES:
         return FILES_PATH

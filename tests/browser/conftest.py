@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from tests.support import ROOT
-from tests.support.page import CHROMIUM, launched, visits
+from tests.support.chromium import CHROMIUM, launched
+from tests.support.page import visits
 from tests.support.web import WebServer
 
 NPM = shutil.which("npm")
@@ -51,3 +52,25 @@ def visit(chromium, url):
     """Opens the site in a window of its own; in the end nothing went wrong there, and nobody else was asked."""
     with visits(chromium, url) as open_page:
         yield open_page
+
+
+@pytest.fixture(scope="module")
+def in_a_page(chromium, site, tmp_path_factory):
+    """Gives a file to a function of JavaScript in a page beside the site's: another site, which uses its modules."""
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "classifier").symlink_to(site / "classifier")
+    (folder / "index.html").write_text("<!doctype html><title>Another site</title>")
+    with WebServer(folder) as host:
+        page = chromium.new_page()
+        page.goto(f"{host.url}/index.html")
+
+        def call(function, name, content, *given):
+            (folder / name).write_bytes(content)
+            program = f"async ([name, given]) => ({function})(await (await fetch(name)).blob(), ...given)"
+            try:
+                return page.evaluate(program, [name, list(given)])
+            finally:
+                (folder / name).unlink()
+
+        yield call
+        page.close()

@@ -5,7 +5,8 @@ import shutil
 
 from playwright.sync_api import expect
 
-from tests.support.page import ARGUMENTS, CHROMIUM, SONG, choose, ends, file, until
+from tests.support.chromium import ARGUMENTS, CHROMIUM
+from tests.support.page import SONG, choose, ends, file, until
 from tests.support.web import WebServer
 
 CONTROLLED = "navigator.serviceWorker.controller !== null"

@@ -1,28 +1,17 @@
 """The page in a real browser: files to give it, and what to look at."""
 
 import re
-import shutil
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from genre_classifier.audio import SAMPLE_RATE
 from tests.support.audio import encode, tone
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 SECONDS = 15_000  # milliseconds that an expectation may take
+expect.set_options(timeout=SECONDS)
 DESKTOP, PHONE, SMALL_PHONE = (1280, 800), (375, 667), (320, 568)
 
 SONG = encode(tone(7))
@@ -33,16 +22,6 @@ QUIET = encode(QUIET)
 MP3 = encode(tone(6), container="MP3")
 CUT = MP3[: len(MP3) * 3 // 4]
 BROKEN = b"no music"
-
-
-@contextmanager
-def launched():
-    """A browser."""
-    expect.set_options(timeout=SECONDS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

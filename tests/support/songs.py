@@ -5,10 +5,12 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
 import soxr
+from numpy.typing import NDArray
 
 from genre_classifier.audio import CHUNK_SECONDS, SAMPLE_RATE
 from genre_classifier.audio.sample import synthesise
@@ -35,9 +37,7 @@ def songs(count: int, longest: float = 30.0, seed: int = 0) -> list[Song]:
         indices = rng.uniform(0, len(music)) + speed * np.arange(int(np.ceil(seconds * SAMPLE_RATE)))
         waveform = rng.uniform(0.3, 1.0) * music[indices.astype(np.int64) % len(music)]
         kind = FORMATS[number % len(FORMATS)]
-        buffer = io.BytesIO()
-        sf.write(buffer, waveform, SAMPLE_RATE, format=kind)
-        made.append(Song(f"song-{number}.{kind.lower()}", buffer.getvalue()))
+        made.append(Song(f"song-{number}.{kind.lower()}", encoded(waveform, SAMPLE_RATE, kind)))
     return made
 
 
@@ -56,9 +56,14 @@ def recording(kind: str, seconds: float, music: Path | None = None) -> Song:
         mono = soxr.resample(synthesise(), SAMPLE_RATE, rate)
         waveform = np.stack([mono, np.roll(mono, rate // 100)], axis=1)
     indices = np.arange(int(seconds * rate)) % len(waveform)
+    return Song(f"{seconds:g}-s.{kind.lower()}", encoded(waveform[indices], rate, kind))
+
+
+def encoded(waveform: NDArray[np.floating[Any]], rate: int, kind: str) -> bytes:
+    """A waveform, (samples,) or (samples, channels), as a file of the format that libsndfile calls so."""
     buffer = io.BytesIO()
-    sf.write(buffer, waveform[indices], rate, format=kind)
-    return Song(f"{seconds:g}-s.{kind.lower()}", buffer.getvalue())
+    sf.write(buffer, waveform, rate, format=kind)
+    return buffer.getvalue()
 
 
 def mutants(originals: Sequence[Song], count: int, seed: int = 0) -> Iterator[Song]:

@@ -3,36 +3,39 @@
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
 
 
 class WebServer:
     """Gives the files of a folder on a port of its own, until it is closed."""
 
-    def __init__(self, folder):
-        self.given = []
+    def __init__(self, folder: Path) -> None:
+        self.given: list[tuple[str, int]] = []
         """Path and status of each answer."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self.given, directory=folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self.given, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def close(self):
+    def close(self) -> None:
         """Nobody is there any more."""
         self._server.shutdown()
         self._server.server_close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    def __init__(self, given, *arguments, **options):
+    def __init__(self, given: list[tuple[str, int]], *arguments: Any, **options: Any) -> None:
         self.given = given
         super().__init__(*arguments, **options)
 
-    def log_message(self, *words):
-        """Remember instead of writing."""
-        if len(words) == 4:  # of an answer: a form, the request's line, the status, a size
-            self.given.append((self.path, int(words[2])))
+    def log_request(self, code: int | str = "-", _: int | str = "-") -> None:
+        self.given.append((self.path, int(code)))
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.page import launched, visits
+from tests.support.chromium import launched
+from tests.support.page import visits
 
 
 @pytest.fixture(scope="module")

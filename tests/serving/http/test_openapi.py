@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 
 from serving.http.application import OUR_PATHS
+from serving.http.device import DEVICE_PATH
 from serving.http.pages import FILES_PATH
 from tests.support.audio import encode, tone
 
@@ -74,4 +75,6 @@ def test_the_model_is_as_described(client, docs):
 
 
 def test_every_address_is_described(docs):
-    assert set(docs["paths"]) == OUR_PATHS - {FILES_PATH} | {"/metrics"}  # the page's files are its own affair
+    assert set(docs["paths"]) == OUR_PATHS - {FILES_PATH, DEVICE_PATH} | {
+        "/metrics"
+    }  # the pages' files are their own affair

@@ -8,20 +8,8 @@ from playwright.sync_api import expect
 
 from genre_classifier.audio.suffixes import AUDIO_SUFFIXES
 from tests.support import ROOT
-from tests.support.page import (
-    BROKEN,
-    CHROMIUM,
-    CUT,
-    OTHER,
-    SONG,
-    asked_directly,
-    card,
-    choose,
-    ends,
-    file,
-    percent,
-    plain,
-)
+from tests.support.chromium import CHROMIUM
+from tests.support.page import BROKEN, CUT, OTHER, SONG, asked_directly, card, choose, ends, file, percent, plain
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 

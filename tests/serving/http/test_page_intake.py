@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import ROOT
-from tests.support.page import BROKEN, CHROMIUM, answer_here, asked_directly, card, ends
+from tests.support.chromium import CHROMIUM
+from tests.support.page import BROKEN, answer_here, asked_directly, card, ends
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.chromium import CHROMIUM
 from tests.support.page import (
     BROKEN,
-    CHROMIUM,
     OTHER,
     PHONE,
     SECONDS,

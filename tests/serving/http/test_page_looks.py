@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.audio import encode, tone
+from tests.support.chromium import CHROMIUM
 from tests.support.page import (
     BROKEN,
-    CHROMIUM,
     DESKTOP,
     OTHER,
     PHONE,

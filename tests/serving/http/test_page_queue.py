@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.audio import encode, tone
-from tests.support.page import BROKEN, CHROMIUM, SONG, card, choose, ends, file
+from tests.support.chromium import CHROMIUM
+from tests.support.page import BROKEN, SONG, card, choose, ends, file
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 

@@ -1,0 +1,86 @@
+"""What the browser's decoders give: a file at its own rate, and a long file in pieces that fit together."""
+
+import pytest
+
+from tests.support.audio import encode, encode_av, music, tone
+
+SECONDS = 130
+DECODE = """async (file, wholeSeconds) => {
+    const { decode } = await import("./classifier/decode.js");
+    const { readHead } = await import("./classifier/formats/head.js");
+    const { rate } = readHead(new Uint8Array(await file.arrayBuffer()));
+    const whole = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+    const last = whole.getChannelData(whole.numberOfChannels - 1);
+    const lengths = [];
+    let [place, worst] = [0, 0];
+    for (const pieces = decode(file, { wholeSeconds }); ; ) {
+        const { done, value } = await pieces.next();
+        if (done) return { rate, lengths, samples: last.length, worst, warning: value };
+        const piece = value.channels.at(-1);
+        lengths.push(piece.length);
+        for (let i = 0; i < piece.length && place + i < last.length; i++) {
+            worst = Math.max(worst, Math.abs(piece[i] - last[place + i]));
+        }
+        place += piece.length;
+    }
+}"""
+FORMATS = {
+    "stereo.wav": lambda: encode(music(44_100, SECONDS, 2), 44_100),
+    "stereo.flac": lambda: encode(music(44_100, SECONDS, 2), 44_100, "FLAC"),
+    "mono.mp3": lambda: encode(music(44_100, SECONDS, 1), 44_100, "MP3"),
+    "low.mp3": lambda: encode(music(22_050, SECONDS, 1), 22_050, "MP3"),
+    "mono.flac": lambda: encode_av(music(16_000, SECONDS, 1), 16_000, "flac", "flac"),
+    "vorbis.ogg": lambda: encode(music(32_000, SECONDS, 2), 32_000, "OGG"),
+    "opus.opus": lambda: encode_av(music(48_000, SECONDS, 1), 48_000, "ogg", "libopus"),
+}
+RATES = {"mono.flac": 16_000, "low.mp3": 22_050, "vorbis.ogg": 32_000, "opus.opus": 48_000}
+END_OF_MP3 = 2 * 1152  # samples: what the encoder added is known of a whole file alone
+
+
+@pytest.fixture(scope="module")
+def decoding(in_a_page):
+    """Decodes a file as a page of the site does."""
+    return lambda name, content, whole_seconds=60: in_a_page(DECODE, name, content, whole_seconds)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_pieces_of_a_long_file_fit_together(decoding, name):
+    """They are to the bit what the whole file decodes to."""
+    decoded = decoding(name, FORMATS[name]())
+    assert decoded["rate"] == RATES.get(name, 44_100)
+    assert len(decoded["lengths"]) == 3
+    assert decoded["worst"] == 0
+    assert 0 <= sum(decoded["lengths"]) - decoded["samples"] <= END_OF_MP3 * name.endswith(".mp3")
+    assert decoded["warning"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "content"),
+    [
+        ("aac.m4a", 48_000, lambda: encode_av(tone(4, rate=48_000), 48_000, "mp4", "aac")),
+        ("opus.webm", 48_000, lambda: encode_av(tone(4, rate=48_000), 48_000, "webm", "libopus")),
+        ("low.wav", 8_000, lambda: encode(tone(4, rate=8_000), 8_000)),
+        ("high.flac", 96_000, lambda: encode(tone(4, rate=96_000), 96_000, "FLAC")),
+        ("float.wav", 44_100, lambda: encode(tone(4, rate=44_100), 44_100, subtype="FLOAT")),
+    ],
+)
+def test_a_file_is_decoded_at_its_own_rate(decoding, name, rate, content):
+    decoded = decoding(name, content())
+    assert decoded["rate"] == rate
+    assert decoded["lengths"] == [decoded["samples"]]
+    assert decoded["worst"] == 0
+
+
+@pytest.mark.parametrize("name", ["stereo.wav", "low.mp3", "mono.flac"])
+def test_a_long_file_that_breaks_off_is_decoded_as_far_as_it_goes(decoding, name):
+    content = FORMATS[name]()
+    decoded = decoding(name, content[: len(content) // 4 * 3])
+    assert decoded["worst"] == 0
+    seconds = sum(decoded["lengths"]) / decoded["rate"]
+    assert SECONDS / 2 < seconds < SECONDS - 1
+    assert decoded["warning"] == f"The file breaks off or is damaged: only {seconds:.1f} seconds of it could be read."
+
+
+def test_a_format_that_cannot_be_cut_is_decoded_as_one(decoding):
+    content = encode_av(music(16_000, 70, 1), 16_000, "mp4", "aac")
+    assert len(decoding("long.m4a", content)["lengths"]) == 1
