@@ -24,14 +24,13 @@ DOWNLOADED = ("runtime.wasm", "genre.onnx")  # what takes long to come, and whos
 
 STYLE = '<link rel="stylesheet" href="page/page.css">'
 POLICY_AND_STYLE = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n{STYLE}'
-SERVICE_ALONE = (
-    'Files go to this service alone, and it keeps none of them. <a href="device/" hidden>Classify on this device</a>'
-)
+OFFER = '  <p hidden><a href="device/">Classify on this device</a>: nothing is uploaded then.</p>\n'
 # All that differs from the service's own pages, beside the module service.js.
 IN_THE_PAGE = {
     STYLE: f'<link rel="manifest" href="manifest.json">\n{POLICY_AND_STYLE}',
-    SERVICE_ALONE: "Files stay on this device: nothing is uploaded.",
+    "Files go to this service alone, and it keeps none of them.": "Files stay on this device: nothing is uploaded.",
     ' <a href="docs">The service can also be asked from a program.</a>': "",
+    OFFER: "",
     "Asking for the model …": "Loading the model …",
     'href="about"': 'href="about.html"',
     '<a href="docs">How to ask this service from a program</a>': '<a href="notices.txt">Licences</a>',

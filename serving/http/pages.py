@@ -39,7 +39,8 @@ def index(*, offers_device: bool | None = None) -> str:
     """The page. It offers to classify on the reader's device, by default where that is built."""
     page = (FOLDER / "index.html").read_text(encoding="utf-8")
     offers = is_built() if offers_device is None else offers_device
-    return page.replace(f'href="{DEVICE_PATH[1:]}" hidden', f'href="{DEVICE_PATH[1:]}"') if offers else page
+    link = f'><a href="{DEVICE_PATH[1:]}">'
+    return page.replace(" hidden" + link, link) if offers else page
 
 
 def as_page(html: str) -> Response:

@@ -10,7 +10,7 @@ from serving.http.device import DEVICE_PATH, device_routes
 from serving.http.errors import RequestError
 from serving.http.pages import FOLDER, index
 
-LINK = '<a href="device/">Classify on this device</a>'
+LINK = '<p><a href="device/">Classify on this device</a>'
 
 
 @pytest.fixture
