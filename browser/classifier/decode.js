@@ -9,6 +9,7 @@ const MOST_WHOLE_SECONDS = 1800; // up to which a file is that cannot be cut
 const MOST_WHOLE_BYTES = 2 ** 28;
 const HEAD_BYTES = 2 ** 24; // that are read of a long file to learn how it is made; pictures stand there too
 const EDGE_BYTES = 2 ** 18; // that are read at a time to find where a piece can begin
+const MOST_MS_TO_ASK = 5000; // for a browser to say how long a file is
 const LEAST_MISSING_SECONDS = 0.5; // that a whole file may lack of what its head tells
 
 const NOT_AUDIO = "This is not an audio file that this browser can read.";
@@ -99,18 +100,18 @@ function contextAt(rate) {
 }
 
 /** How long the browser would play a file, without decoding it; 0 where it cannot or does not know. */
-function playingSeconds(file) {
-  return new Promise((resolve) => {
-    const audio = new Audio();
-    const url = URL.createObjectURL(file);
-    const done = (seconds) => {
-      URL.revokeObjectURL(url);
-      audio.removeAttribute("src");
-      resolve(Number.isFinite(seconds) ? seconds : 0);
-    };
-    audio.onloadedmetadata = () => done(audio.duration);
-    audio.onerror = () => done(0);
+async function playingSeconds(file) {
+  const audio = new Audio();
+  const url = URL.createObjectURL(file);
+  await new Promise((resolve) => {
+    audio.onloadedmetadata = audio.onerror = resolve;
+    setTimeout(resolve, MOST_MS_TO_ASK); // a browser that saves data or power may not look into it
     audio.preload = "metadata";
     audio.src = url;
   });
+  const seconds = audio.duration;
+  URL.revokeObjectURL(url);
+  audio.removeAttribute("src");
+  audio.load(); // lets the player go: a browser allows a page some dozens
+  return Number.isFinite(seconds) ? seconds : 0;
 }
