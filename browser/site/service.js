@@ -9,8 +9,6 @@ const NOT_LOADED = "The model cannot be loaded: try again in a moment.";
 const UNREADABLE = "This file cannot be read: it may have been moved, or be a folder.";
 const STATUS = { undecodable: 400, too_long: 413, too_short: 422, silent: 422 }; // as the service has them
 
-const KEPT_SECONDS = 5; // that the page waits for the site to be kept
-
 let loading = null; // a promise of the classifier
 let loaded = () => {};
 
@@ -57,13 +55,11 @@ function load() {
  * browser that cannot, or may not, goes without.
  */
 async function kept() {
-  const worker = navigator.serviceWorker;
   try {
-    const { active } = await worker.register("sw.js");
-    if (active) return;
+    const { active, installing } = await navigator.serviceWorker.register("sw.js");
+    if (active || !installing) return;
     await new Promise((resolve) => {
-      worker.addEventListener("controllerchange", resolve, { once: true });
-      setTimeout(resolve, 1000 * KEPT_SECONDS);
+      installing.onstatechange = () => ["activated", "redundant"].includes(installing.state) && resolve();
     });
   } catch {
     // There is none where the page did not come by https, and some private windows have none.

@@ -3,7 +3,7 @@
  *
  * The build writes FILES before this: the digest of each file by its name, and LARGE: the names of those that are kept
  * when the page first asks for them, so that they are not fetched twice. A file is kept under its digest, so a new version
- * of the site fetches what has changed.
+ * of the site fetches what has changed. It takes over when the pages of the old one are closed.
  *
  * What it gives is isolated from other sites, by headers that a plain server does not send: the runtime has threads from
  * the second visit on.
@@ -32,10 +32,9 @@ async function keep(event) {
   const cache = await caches.open(NAME);
   const small = Object.keys(FILES).filter((name) => !LARGE.includes(name));
   await Promise.all(small.map(async (name) => (await cache.match(key(name))) ?? (await fetchInto(cache, name, event))));
-  await skipWaiting();
 }
 
-/** Keep none but this version's files, and take over the page that is open. */
+/** Keep none but this version's files, and take over the page of the first visit. */
 async function forget() {
   const cache = await caches.open(NAME);
   const wanted = new Set(Object.keys(FILES).map(key));

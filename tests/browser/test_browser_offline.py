@@ -58,24 +58,25 @@ def test_after_the_first_visit_it_needs_no_network(chromium, host, url, site):
     context.close()
 
 
-def test_a_new_version_comes_with_the_next_visit(chromium, site, tmp_path):
+def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path):
     """And fetches what has changed alone."""
     shutil.copytree(site, tmp_path / "site")
+    index, worker = (tmp_path / "site" / name for name in ("index.html", "sw.js"))
     with WebServer(tmp_path) as host:
         context = chromium.new_context()
         open_page(context, f"{host.url}/site/").close()
-        for name in ("index.html", "sw.js"):
-            path = tmp_path / "site" / name
-            path.write_text(path.read_text().replace("Which genre is it?", "A new version"))
-        digest = re.search(r'"index.html": "(\w+)"', (tmp_path / "site" / "sw.js").read_text())[1]
-        script = tmp_path / "site" / "sw.js"
-        script.write_text(script.read_text().replace(digest, "f" * 16))
+        index.write_text(index.read_text().replace("<h1>Which genre is it?", "<h1>A new version"))
+        digest = re.search(r'"index.html": "(\w+)"', worker.read_text())[1]
+        worker.write_text(worker.read_text().replace(digest, "f" * 16))
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
         until(page, lambda: page.evaluate(f"caches.match('index.html?{'f' * 16}').then(Boolean)"))
-        page.reload()
-        expect(page.get_by_role("heading", name="A new version")).to_be_visible()
-        expect(page.locator("#model")).to_contain_text("Model ")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Which genre is it?")
+        classify_sample(page)
+        page.close()
+        page = open_page(context, f"{host.url}/site/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("A new version")
+        classify_sample(page)
         assert {path for path, _ in host.given} == {"/site/sw.js", "/site/"}
         context.close()
 
