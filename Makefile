@@ -30,8 +30,9 @@ serve: $(VENV)/serve-$(RUNTIME).installed  ## start the service on http://127.0.
 demo: $(VENV)/serve-$(RUNTIME).installed browser/node_modules/.package-lock.json  ## build build/demo/, a static site that classifies in the browser; needs npm
 	$(BIN)/python -m browser.build
 
-demo-serve: demo  ## try that site on http://127.0.0.1:3000; PORT=8000 takes another port
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/demo $(PORT)
+# Under a path of its own: what a browser keeps of it must not stand for the service, which has the same port.
+demo-serve: demo  ## try that site on http://127.0.0.1:3000/demo/; PORT=8000 takes another port
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build $(PORT)
 
 test: $(VENV)/dev-$(RUNTIME).installed  ## run the tests; those with real music need GENRE_DATA, the folder that holds gtzan/
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

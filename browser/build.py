@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from genre_classifier import __version__
 from genre_classifier.models import DEFAULT_MODEL, SAMPLE_CLIP, find_model
@@ -43,16 +44,27 @@ class BuildError(Exception):
 
 
 def build(model: Path, output: Path) -> None:
-    """Write the site into a folder, in place of what was there.
+    """Write the site into a folder, in place of one that was there.
 
     Raises:
-        BuildError: the runtime is not installed, or the page has changed so that it does not fit.
+        BuildError: the runtime is not installed, the folder holds something else, or the page has changed so that it
+            does not fit.
         ModelError: the model cannot be used.
     """
     if not RUNTIME.is_dir():
         raise BuildError("The runtime is not installed: make demo does that, by npm ci in browser/.")
+    if output.exists() and any(output.iterdir()) and not (output / "sw.js").is_file():
+        raise BuildError(f"{output} holds something else: name a folder that is new, empty, or built before.")
     info = GenreSession(model, provider="cpu").info
-    shutil.rmtree(output, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output.parent) as folder:
+        site = Path(folder) / "site"
+        _write(site, model, info)
+        shutil.rmtree(output, ignore_errors=True)
+        site.rename(output)
+
+
+def _write(output: Path, model: Path, info: ModelInfo) -> None:
     shutil.copytree(PAGE, output / "page", ignore=shutil.ignore_patterns("index.html", "service.js"))
     shutil.copy(HERE / "site" / "service.js", output / "page")
     classifier = output / "classifier"

@@ -69,6 +69,11 @@ def test_another_model_is_built_with_its_own_words(site, tmp_path):
 def test_what_cannot_be_built_is_told_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="There is no model file"):
         build.build(tmp_path / "nothing.onnx", tmp_path / "site")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("the only copy")
+    with pytest.raises(build.BuildError, match="holds something else"):
+        build.build(MODELS["genre"], tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "the only copy"
     monkeypatch.setitem(build.IN_THE_PAGE, "no such words", "")
     with pytest.raises(build.BuildError, match="The page must have this once: no such words"):
         build.build(MODELS["genre"], tmp_path / "site")
