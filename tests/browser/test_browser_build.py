@@ -41,13 +41,15 @@ def test_the_site_holds_the_notices_of_what_it_holds(site):
 
 
 def test_the_site_is_the_page_and_the_classifier(site):
-    """And nothing that is not named here."""
+    """Its modules are the service's to the letter, but for the one that asks; and there is nothing else."""
     files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     page = {re.sub("^serving/http/", "", name) for name in repository_files("serving/http/page")}
     classifier = {re.sub("^browser/", "", name) for name in repository_files("browser/classifier")}
     written = {f"classifier/{name}" for name in ("runtime.js", "runtime.wasm", "genre.onnx", "model.json")}
     beside = {"about.html", "icon.svg", "index.html", "manifest.json", "notices.txt", "sample.mp3", "sw.js"}
     assert files == page - {"page/index.html"} | classifier | written | beside
+    for name in page - {"page/index.html", "page/service.js"}:
+        assert (site / name).read_bytes() == (build.PAGE.parent / name).read_bytes()
 
 
 def test_the_model_says_of_itself_what_it_says_natively(site):
@@ -66,7 +68,7 @@ def test_another_model_is_built_with_its_own_words(site, tmp_path):
     assert (tmp_path / "site" / "classifier" / "genre.onnx").read_bytes() == MODELS["cnn"].read_bytes()
 
 
-def test_what_cannot_be_built_is_told_in_a_sentence(tmp_path, monkeypatch):
+def test_what_cannot_be_built_is_told_in_a_sentence(site, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="There is no model file"):
         build.build(tmp_path / "nothing.onnx", tmp_path / "site")
     (tmp_path / "mine").mkdir()
