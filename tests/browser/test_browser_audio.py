@@ -32,7 +32,7 @@ import { isAudible } from "./chunks.js";
 console.log(JSON.stringify(given.map((peak) => isAudible(Float32Array.of(0, -peak, 0)))));
 """
 RESAMPLE = """
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { Resampler, mono } from "./resample.js";
 const bytes = readFileSync(given.input);
 const waveform = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);

@@ -34,6 +34,7 @@ FORMATS = {
     "opus.opus": lambda: encode_av(music(48_000, SECONDS, 1), 48_000, "ogg", "libopus"),
 }
 RATES = {"mono.flac": 16_000, "low.mp3": 22_050, "vorbis.ogg": 32_000, "opus.opus": 48_000}
+ID3 = b"ID3\3\0\0\0\x12\x27\x60" + bytes(300_000)  # a tag, as of a picture: its length in parts of seven bits
 END_OF_MP3 = 2 * 1152  # samples: what the encoder added is known of a whole file alone
 
 
@@ -59,6 +60,7 @@ def test_the_pieces_of_a_long_file_fit_together(decoding, name):
     [
         ("aac.m4a", 48_000, lambda: encode_av(tone(4, rate=48_000), 48_000, "mp4", "aac")),
         ("opus.webm", 48_000, lambda: encode_av(tone(4, rate=48_000), 48_000, "webm", "libopus")),
+        ("tagged.mp3", 48_000, lambda: ID3 + encode(tone(4, rate=48_000), 48_000, "MP3")),
         ("low.wav", 8_000, lambda: encode(tone(4, rate=8_000), 8_000)),
         ("high.flac", 96_000, lambda: encode(tone(4, rate=96_000), 96_000, "FLAC")),
         ("float.wav", 44_100, lambda: encode(tone(4, rate=44_100), 44_100, subtype="FLOAT")),

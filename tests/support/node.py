@@ -16,11 +16,12 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no node: apt-get install n
 
 def run_node(program, given=None):
     """What a module prints as JSON; it imports from the folder of the classifier, and `given` is there as JSON."""
-    source = f"const given = JSON.parse(process.env.GIVEN);\n{program}"
+    source = f'import {{ readFileSync }} from "node:fs";\nconst given = JSON.parse(readFileSync(0));\n{program}'
     ended = subprocess.run(
         [NODE, "--input-type=module", "--eval", source],
         cwd=CLASSIFIER,
-        env={"GIVEN": json.dumps(given), "NO_COLOR": "1"},
+        input=json.dumps(given),
+        env={"NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,

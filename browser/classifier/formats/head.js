@@ -25,7 +25,7 @@ const DEFAULT_RATE = 44_100; // Hz; the browser resamples what has another
 export function readHead(bytes) {
   for (const { read } of [wav, flac, ogg, mp4, mp3]) {
     const head = read(bytes);
-    if (head) return head;
+    if (head?.rate) return head; // a damaged head may say 0
   }
   return { rate: DEFAULT_RATE };
 }
