@@ -26,7 +26,9 @@ from tests.support.page import (
     percent,
     plain,
     until,
+    visits,
 )
+from tests.support.web import WebServer
 
 TOLERANCE = 1e-3  # of a probability: by another runtime, and for MP3 by another decoder
 NUMBERS = {"confidence", "probabilities", "segments", "tags"}
@@ -48,6 +50,20 @@ def native():
         yield answer
 
 
+@pytest.fixture(scope="module")
+def opened(chromium, site):
+    with WebServer(site.parents[1]) as host, visits(chromium, f"{host.url}/some/where") as open_page:
+        yield open_page()
+
+
+@pytest.fixture
+def page(opened):
+    """The site in a window, without files; loading the model takes long, so these tests share it."""
+    yield opened
+    opened.locator("#clear").evaluate("button => button.click()")
+    opened.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+
+
 def close(given, expected):
     """Whether answers are the same but for small differences of numbers."""
     if isinstance(expected, dict):
@@ -57,8 +73,7 @@ def close(given, expected):
     return given == (pytest.approx(expected, abs=TOLERANCE) if type(expected) is float else expected)
 
 
-def test_a_song_is_dropped(visit, native):
-    page = visit()
+def test_a_song_is_dropped(page, native):
     transfer = page.evaluate_handle(
         """(bytes) => {
             const transfer = new DataTransfer();
@@ -91,13 +106,12 @@ def test_a_song_is_dropped(visit, native):
         assert word in footer
 
 
-def test_answers_are_the_native_ones(visit, native, tmp_path):
+def test_answers_are_the_native_ones(page, native, tmp_path):
     """Those of good files in all their numbers, and of others by the same sentence and status."""
     files = {
         "sample.mp3": SAMPLE, "song.wav": SONG, "other.ogg": OTHER, "quiet.wav": QUIET, "cut.mp3": CUT,
         "song.flac": encode(tone(7), container="FLAC"), "short.wav": SHORT, "silent.wav": SILENT, "empty.mp3": b"",
     }  # fmt: skip
-    page = visit()
     choose(page, *(file(name, content) for name, content in files.items()))
     ends(page, "6 of 9 files done, 3 failed")
     with page.expect_download() as download:
@@ -112,8 +126,7 @@ def test_answers_are_the_native_ones(visit, native, tmp_path):
     assert given["cut.mp3"]["warning"].startswith("The file breaks off")
 
 
-def test_a_broken_file_stops_no_other(visit):
-    page = visit()
+def test_a_broken_file_stops_no_other(page):
     choose(page, file("notes.txt", BROKEN), file("noise.mp3", bytes(range(256)) * 400), file("song.wav", SONG))
     ends(page, "1 of 3 files done, 2 failed")
     sentence = "This is not an audio file that this browser can read."
@@ -123,11 +136,10 @@ def test_a_broken_file_stops_no_other(visit):
     expect(card(page, "song.wav").locator(".genre")).to_be_visible()
 
 
-def test_a_file_that_has_gone_is_told(visit, tmp_path):
+def test_a_file_that_has_gone_is_told(page, tmp_path):
     paths = [tmp_path / f"{number}.wav" for number in range(12)]
     for path in paths:
         path.write_bytes(SONG)
-    page = visit()
     page.locator("#files").set_input_files(paths)
     page.get_by_role("button", name="Stop").click()
     expect(card(page, "11.wav").locator(".state")).to_have_text("Stopped")
@@ -138,8 +150,7 @@ def test_a_file_that_has_gone_is_told(visit, tmp_path):
     expect(card(page, "11.wav").locator(".error")).to_have_text(sentence)
 
 
-def test_the_keyboard_is_enough(visit):
-    page = visit()
+def test_the_keyboard_is_enough(page):
     with page.expect_file_chooser() as chooser:
         page.locator("#files").focus()
         page.keyboard.press("Enter")
@@ -156,9 +167,8 @@ def test_the_keyboard_is_enough(visit):
     ends(page, "2 of 2 files done")
 
 
-def test_it_is_the_page_of_the_service(visit):
+def test_it_is_the_page_of_the_service(page):
     """With these words changed; axe finds nothing, and nothing is wider than the window."""
-    page = visit()
     expect(page.get_by_text("Files stay on this device: nothing is uploaded.")).to_be_visible()
     expect(page.locator("#limits")).to_have_text("Any common format will do, from 3 seconds on.")
     choose(page, file("song.wav", SONG), file("notes.txt", BROKEN))
