@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import expect
 
 from genre_classifier import AudioError, Classifier
+from genre_classifier.audio import SAMPLE_RATE
 from serving.http.errors import STATUS_OF_AUDIO_ERROR
 from tests.support import ROOT
-from tests.support.audio import encode, tone
+from tests.support.audio import encode, encode_av, tone
 from tests.support.page import (
     BROKEN,
     CUT,
@@ -127,10 +128,12 @@ def test_answers_are_the_native_ones(page, native, tmp_path):
 
 
 def test_a_broken_file_stops_no_other(page):
-    choose(page, file("notes.txt", BROKEN), file("noise.mp3", bytes(range(256)) * 400), file("song.wav", SONG))
-    ends(page, "1 of 3 files done, 2 failed")
+    wma = encode_av(tone(4), SAMPLE_RATE, "asf", "wmav2")  # which this browser cannot decode
+    noise = bytes(range(256)) * 400
+    choose(page, file("notes.txt", BROKEN), file("noise.mp3", noise), file("song.wma", wma), file("song.wav", SONG))
+    ends(page, "1 of 4 files done, 3 failed")
     sentence = "This is not an audio file that this browser can read."
-    for name in ("notes.txt", "noise.mp3"):
+    for name in ("notes.txt", "noise.mp3", "song.wma"):
         expect(card(page, name).locator(".error")).to_have_text(sentence)
         expect(card(page, name).get_by_role("button", name="Try again")).to_be_hidden()
     expect(card(page, "song.wav").locator(".genre")).to_be_visible()
