@@ -15,11 +15,8 @@ from tests.support.server import Server
 from tests.support.stand_in import write_stand_in
 
 SHIPPED_MODEL = find_model(DEFAULT_MODEL)
-SHARING = {
-    "serving",
-    "export",
-    "browser",
-}  # folders whose tests share a server, graphs that take long to export, a site
+# Folders whose tests share a server, graphs that take long to export, a site.
+SHARING = {"serving", "export", "browser"}
 HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
@@ -40,6 +37,7 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # of two processes that share the tests, one takes all of a group
         place = item.path.relative_to(ROOT / "tests")

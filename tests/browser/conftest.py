@@ -12,13 +12,13 @@ from tests.support.page import visits
 from tests.support.web import WebServer
 
 NPM = shutil.which("npm")
-RUNTIME = ROOT / "browser" / "node_modules"
+RUNTIME = ROOT / "browser" / "node_modules" / ".package-lock.json"  # written when all is there
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The folder that `make demo` would write, without the model's process or any other."""
-    if not RUNTIME.is_dir():
+    if not RUNTIME.is_file():
         if NPM is None:
             pytest.skip("no npm: apt-get install npm")
         subprocess.run([NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT / "browser", check=True)
