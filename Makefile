@@ -35,7 +35,7 @@ demo-serve: demo  ## try that site on http://127.0.0.1:3000/demo/; PORT=8000 tak
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build $(PORT)
 
 test: $(VENV)/dev-$(RUNTIME).installed  ## run the tests; those with real music need GENRE_DATA, the folder that holds gtzan/
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-slow: $(VENV)/dev-$(RUNTIME).installed  ## run the long tests of load, faults and memory, and of the benchmarks: an hour and a quarter
 	$(BIN)/python -m pytest -m slow

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import onnxruntime
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from genre_classifier.batching import ChunkBatcher
 from genre_classifier.models import DEFAULT_MODEL, find_model
@@ -37,11 +38,20 @@ def pytest_report_header() -> list[str]:
     ]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return ByPlace(config, log)
+
+
+class ByPlace(LoadScopeScheduling):
+    """Of two processes that share the tests, one takes all of a file or of a folder that shares something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.split("/")[1]
+        return folder if folder in SHARING else file
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:  # of two processes that share the tests, one takes all of a group
-        place = item.path.relative_to(ROOT / "tests")
-        item.add_marker(pytest.mark.xdist_group(place.parts[0] if place.parts[0] in SHARING else str(place)))
     if not HAS_MUSIC:
         for item in items:
             if item.get_closest_marker("gtzan"):

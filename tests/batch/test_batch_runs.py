@@ -14,5 +14,5 @@ def test_batches_are_filled_across_files(music, stand_in, tmp_path, run_sizes):
     counts = worker.work(cut_part(list_files(str(music)), 0, FILES))
     worker.classifier.close()
     assert counts.chunks == sum(run_sizes) == FILES - 2  # of 3 seconds each
-    assert len(run_sizes) <= -(-counts.chunks // 64) + 2  # the last may be split
+    assert np.mean(run_sizes) > 32  # a small one is run where all files that were taken are done before the next come
     assert np.median(run_sizes) == 64

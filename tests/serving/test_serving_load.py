@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import socket
+import time
 
 import httpx
 import numpy as np
@@ -187,11 +188,17 @@ def test_the_metrics_tell_rows_and_times_and_no_address_that_is_none(own):
 
 
 def test_one_line_of_json_for_each_request_and_no_name_in_it(own):
+    def lines():
+        written = [json.loads(line) for line in own.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in written if line["path"] == "/classify"]
+
+    before = len(lines())
     with httpx.Client(base_url=own.url, timeout=60) as client:
         client.post("/classify", files=[("audio", ("secret.wav", encode(tone(7))))] * 2)
         client.post("/classify", files={"audio": ("secret.wav", b"no music")})
-    lines = [json.loads(line) for line in own.log.read_text().splitlines() if line.startswith("{")]
-    good, bad = [line for line in lines if line["path"] == "/classify"][-2:]
+    while len(lines()) < before + 2:  # a line follows its answer
+        time.sleep(0.05)
+    good, bad = lines()[before:]
     assert (good["status"], good["files"], good["chunks"], good["audio_seconds"]) == (200, 2, 6, 14.0)
     assert (bad["status"], bad["files"], bad["chunks"]) == (400, 1, 0)
     assert good["bytes"] > 2 * 7 * 22050
