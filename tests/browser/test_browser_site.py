@@ -24,8 +24,11 @@ from tests.support.page import (
     choose,
     ends,
     file,
+    note_states,
+    noted_states,
     percent,
     plain,
+    transferred,
     until,
     visits,
 )
@@ -75,25 +78,10 @@ def close(given, expected):
 
 
 def test_a_song_is_dropped(page, native):
-    transfer = page.evaluate_handle(
-        """(bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "sample.mp3", { type: "audio/mpeg" }));
-            return transfer;
-        }""",
-        list(SAMPLE),
-    )
-    page.evaluate(
-        """() => {
-            window.statuses = new Set();
-            new MutationObserver(() => {
-                for (const each of document.querySelectorAll(".state")) window.statuses.add(each.textContent);
-            }).observe(document.body, { childList: true, subtree: true });
-        }"""
-    )
-    page.dispatch_event("footer", "drop", {"dataTransfer": transfer})
+    note_states(page)
+    page.dispatch_event("footer", "drop", {"dataTransfer": transferred(page, "sample.mp3", SAMPLE)})
     ends(page, "1 of 1 file done")
-    statuses = {status.split()[0] for status in page.evaluate("[...window.statuses]")}
+    statuses = {status.split()[0] for status in noted_states(page)}
     assert {"Decoding", "Listening"} <= statuses
     assert "Uploading" not in statuses
     answer = native(SAMPLE)

@@ -57,6 +57,35 @@ def visits(browser, url):
     assert foreign == [], foreign
 
 
+def transferred(page, name, content):
+    """What a drop of a file carries."""
+    return page.evaluate_handle(
+        """([name, bytes]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "audio/mpeg" }));
+            return transfer;
+        }""",
+        [name, list(content)],
+    )
+
+
+def note_states(page):
+    """Note from now on every state that a file is in, also those that pass too fast to be seen."""
+    page.evaluate(
+        """() => {
+            window.states = new Set();
+            new MutationObserver(() => {
+                for (const each of document.querySelectorAll(".state")) window.states.add(each.textContent);
+            }).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+
+
+def noted_states(page):
+    """Those that were noted, as they are written."""
+    return page.evaluate("[...window.states]")
+
+
 def file(name, content):
     return {"name": name, "mimeType": "", "buffer": content}
 

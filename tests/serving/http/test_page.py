@@ -9,7 +9,22 @@ from playwright.sync_api import expect
 from genre_classifier.audio.suffixes import AUDIO_SUFFIXES
 from tests.support import ROOT
 from tests.support.chromium import CHROMIUM
-from tests.support.page import BROKEN, CUT, OTHER, SONG, asked_directly, card, choose, ends, file, percent, plain
+from tests.support.page import (
+    BROKEN,
+    CUT,
+    OTHER,
+    SONG,
+    asked_directly,
+    card,
+    choose,
+    ends,
+    file,
+    note_states,
+    noted_states,
+    percent,
+    plain,
+    transferred,
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 
@@ -17,27 +32,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get i
 def test_a_song_is_dropped(visit, client):
     page = visit()
     content = (ROOT / "artifacts" / "sample.mp3").read_bytes()
-    transfer = page.evaluate_handle(
-        """(bytes) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "sample.mp3", { type: "audio/mpeg" }));
-            return transfer;
-        }""",
-        list(content),
-    )
-    page.evaluate(
-        """() => {
-            window.statuses = new Set();
-            new MutationObserver(() => {
-                for (const each of document.querySelectorAll(".state")) window.statuses.add(each.textContent);
-            }).observe(document.body, { childList: true, subtree: true });
-        }"""
-    )
+    transfer = transferred(page, "sample.mp3", content)
+    note_states(page)
     page.dispatch_event("footer", "dragover", {"dataTransfer": transfer})
     expect(page.locator("body")).to_have_class(re.compile("over"))
     page.dispatch_event("footer", "drop", {"dataTransfer": transfer})
     ends(page, "1 of 1 file done")
-    statuses = page.evaluate("[...window.statuses]")
+    statuses = noted_states(page)
     assert {"Uploading", "Listening"} <= {status.split()[0] for status in statuses}
     answer = asked_directly(client, content)
     sample = card(page, "sample.mp3")
