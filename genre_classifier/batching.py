@@ -1,8 +1,9 @@
 """Chunks of all clips, run in batches as full as they can be."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ CLOSED = "The classifier is closed."
 class ChunkBatcher:
     """Threads that run the graph on whatever chunks there are, up to a full batch at a time.
 
-    A run waits for a full batch as long as any clip that was opened is not finished. Safe to use from several threads.
+    A run waits for a full batch as long as any clip that was opened is not finished, or more are expected. Safe to use
+    from several threads.
     """
 
     def __init__(self, run: Callable[[FloatArray], Outputs], *, batch_size: int, runners: int) -> None:
@@ -38,7 +40,7 @@ class ChunkBatcher:
         self._changed = Condition()
         self._queue: deque[_Row] = deque()
         self._chunks = 0  # in the queue and in runs
-        self._unfinished = 0  # clips that were opened and may still add chunks
+        self._unfinished = 0  # clips that were opened and may still add chunks, and callers who are opening more
         self._closed = False
         self._threads = [Thread(target=self._work, name="genre-session", daemon=True) for _ in range(runners)]
         for thread in self._threads:
@@ -55,6 +57,18 @@ class ChunkBatcher:
                 raise ValueError(CLOSED)
             self._unfinished += 1
         return ClipRows(self)
+
+    @contextmanager
+    def expect(self) -> Iterator[None]:
+        """Let runs wait for full batches meanwhile: the caller is opening clips."""
+        with self._changed:
+            self._unfinished += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Run what is queued, and end the threads."""

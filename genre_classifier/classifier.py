@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from threading import Event
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -172,20 +173,25 @@ class Classifier:
         self, files: Iterable[File], options: ClassifyOptions = DEFAULT_OPTIONS
     ) -> Iterator[tuple[File, Analysis | AudioError]]:
         """Classify and embed many files; as `classify_files`."""
-        # Enough files ahead that even clips of one chunk fill batches while a long file holds up the answers after it.
-        ahead = 2 * self.batch_size + self._readers
+        # Files are taken so many at a time that clips of one chunk fill a batch, and so early that readers stay at work
+        # while a long file holds up the answers after it.
+        fewest = 2 * self.batch_size + self._readers
+        most = fewest + self.batch_size
+        rest = iter(files)
         abandoned = Event()
         pool = ThreadPoolExecutor(self._readers, thread_name_prefix="genre-reader")
         begun: deque[tuple[File, Clip, ClipRows]] = deque()
         try:
-            for file in files:
-                clip, rows = Clip(), self._batcher.open()
-                begun.append((file, clip, rows))
-                chunks = self._chunks(clip, file, None, isolate=True, abandoned=abandoned)
-                pool.submit(self._read, rows, chunks, abandoned)
-                if len(begun) >= ahead:
-                    yield self._result(*begun.popleft(), options)
-            while begun:
+            while True:
+                if len(begun) <= fewest:
+                    with self._batcher.expect():
+                        for file in islice(rest, most - len(begun)):
+                            clip, rows = Clip(), self._batcher.open()
+                            begun.append((file, clip, rows))
+                            chunks = self._chunks(clip, file, None, isolate=True, abandoned=abandoned)
+                            pool.submit(self._read, rows, chunks, abandoned)
+                if not begun:
+                    return
                 yield self._result(*begun.popleft(), options)
         finally:  # also where nobody asks for the rest
             abandoned.set()

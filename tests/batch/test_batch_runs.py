@@ -1,5 +1,7 @@
 """Files of a part share the largest batches."""
 
+import numpy as np
+
 from batch.sources import cut_part, list_files
 from batch.worker import Worker, WorkerOptions
 from genre_classifier.settings import Settings
@@ -12,5 +14,5 @@ def test_batches_are_filled_across_files(music, stand_in, tmp_path, run_sizes):
     counts = worker.work(cut_part(list_files(str(music)), 0, FILES))
     worker.classifier.close()
     assert counts.chunks == sum(run_sizes) == FILES - 2  # of 3 seconds each
-    # A small one is run where all files that were taken are done before the next come: most chunks share full ones.
-    assert sum(size for size in run_sizes if size == 64) > counts.chunks / 2
+    assert np.mean(run_sizes) > 32  # the last of those that were taken at a time may be few
+    assert np.median(run_sizes) == 64

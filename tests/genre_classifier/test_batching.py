@@ -64,6 +64,17 @@ def test_batches_are_full_while_a_clip_is_unfinished(graph):
     assert graph.rows == [*[8] * 5, 1]
 
 
+def test_batches_are_full_while_clips_are_expected(graph):
+    batcher = ChunkBatcher(graph.run, batch_size=8, runners=1)
+    with batcher.expect():
+        clips = [read(batcher, range(1)) for _ in range(20)]
+        for clip in clips[:16]:
+            clip.outputs.result()
+    for clip in clips[16:]:
+        clip.outputs.result()
+    assert graph.rows == [8, 8, 4]
+
+
 def test_a_chunk_does_not_wait_for_ever_for_a_reader_that_is_stuck(graph, monkeypatch):
     monkeypatch.setattr("genre_classifier.batching.MAX_WAIT", 0.01)
     batcher = ChunkBatcher(graph.run, batch_size=8, runners=1)
