@@ -23,8 +23,6 @@ install: $(VENV)/install-$(RUNTIME).installed  ## install the library and the co
 
 serve: export BENTOML_DO_NOT_TRACK = true
 serve: $(VENV)/serve-$(RUNTIME).installed  ## start the service on http://127.0.0.1:3000; PORT=8000 takes another port
-	@mkdir -p "$${BENTOML_HOME:-$$HOME/bentoml}/tmp" 2> /dev/null && test -w "$${BENTOML_HOME:-$$HOME/bentoml}" || \
-		{ echo "BentoML cannot write to $${BENTOML_HOME:-$$HOME/bentoml}: set BENTOML_HOME to a folder that it may." >&2; exit 1; }
 	$(BIN)/bentoml serve --host 127.0.0.1 --port $(PORT)
 
 demo: $(VENV)/serve-$(RUNTIME).installed browser/node_modules/.package-lock.json  ## build build/demo/, a static site that classifies in the browser; needs npm

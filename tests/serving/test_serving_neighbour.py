@@ -213,6 +213,29 @@ def test_a_name_too_long_for_a_socket_ends_the_start_with_a_sentence(tmp_path):
     assert not list(folder.iterdir())
 
 
+def test_a_home_that_cannot_be_written_ends_the_start_with_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / "bentoml"
+    environment = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    ended = {
+        command: subprocess.run(
+            [sys.executable, "-m", "bentoml", command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command, *arguments in (["serve", "--host", "127.0.0.1", "--port", "0"], ["--version"], ["--help"])
+    }
+    assert ended["serve"].returncode == 1
+    assert ended["serve"].stderr == (
+        f"BentoML's home {home} cannot be written: Not a directory. Set BENTOML_HOME to a folder that can.\n"
+    )
+    assert ended["--version"].returncode == ended["--help"].returncode == 0
+    assert "genre-classifier" not in ended["--help"].stdout
+
+
 def test_on_a_full_disk_large_files_are_refused_and_small_ones_answered(own, temporary):
     if not temporary.is_mount():
         pytest.skip("no small disk can be mounted here")
