@@ -66,8 +66,9 @@ class GenreTags:
 
     @property
     def present(self) -> list[str]:
-        """The genres that stand there, in the first kind of tags that has any."""
-        return next((each for each in self.genres.values() if each), [])
+        """The genres that stand there, in the first kind of tags that has any; blank ones are none."""
+        named = ([genre for genre in each or () if genre.strip()] for each in self.genres.values())
+        return next(filter(None, named), [])
 
     def with_genre(self, genre: str) -> Genres:
         """What it would say with one genre in all its tags."""
@@ -123,10 +124,9 @@ def _telling(verb: str) -> Iterator[None]:
     """Turn what libraries and the system raise into a TagError."""
     try:
         yield
-    except (mutagen.MutagenError, av.FFmpegError, ValueError, struct.error) as error:
-        raise TagError(f"Its tags cannot be changed, and are left as they are: {error}.") from error
-    except OSError as error:
-        reason = error.strerror or error
+    except (mutagen.MutagenError, av.FFmpegError, ValueError, struct.error, OSError) as error:
+        system = next((each for each in (error, *error.args) if isinstance(each, OSError)), None)  # mutagen wraps it
+        verb, reason = (verb, system.strerror or system) if system else ("changed", error)
         raise TagError(f"Its tags cannot be {verb}, and are left as they are: {reason}.") from error
 
 

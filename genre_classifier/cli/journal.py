@@ -28,7 +28,7 @@ class Change(NamedTuple):
 class Journal:
     """One line of JSON for each change, on the disk before the file is replaced; a context manager.
 
-    An earlier run's journal is continued, never overwritten. A new one without a change is removed.
+    An earlier run's journal is continued, never overwritten. One that this run made, and has no change, is removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,11 +41,12 @@ class Journal:
         self.changes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._is_new = not path.exists() or path.stat().st_size == 0
-            if not self._is_new and not is_journal(path):
+            self._is_new = not path.exists()
+            is_empty = self._is_new or path.stat().st_size == 0
+            if not is_empty and not is_journal(path):
                 raise JobError(f"--journal {path} is a file that this program did not write: name another.")
             self._file = path.open("a", encoding="utf-8", errors="surrogateescape")
-            if self._is_new:
+            if is_empty:
                 now = datetime.now().astimezone().isoformat(timespec="seconds")
                 self._write({"journal": "genre tags", "program": f"{PROGRAM} {__version__}", "started": now})
             elif not path.read_bytes().endswith(b"\n"):  # as a killed run leaves it
@@ -74,8 +75,8 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if self._is_new and not self.changes:
-            self.path.unlink(missing_ok=True)
+        if self._is_new and not self.changes and not any(read_changes(self.path)):  # those of another run
+            self.path.resolve().unlink(missing_ok=True)
 
 
 def is_journal(path: Path) -> bool:

@@ -27,16 +27,22 @@ def undo(journal: Path, *, quiet: bool) -> int:
     from genre_classifier.cli.journal import read_changes  # noqa: PLC0415
 
     changes = list(read_changes(journal))
-    restored = left = 0
-    for change in tqdm(changes, unit="file", disable=True if quiet else None, leave=False):
-        try:
-            restored += _restore(change)
-        except TagError as error:
-            left += 1
-            tqdm.write(f"{printable(change.file)}: {error}", file=sys.stderr)
-    if not quiet:
-        same = len(changes) - restored - left
-        print(f"{restored} genres are put back, {same} stood there already, {left} are left.", file=sys.stderr)
+    done = restored = left = 0
+    try:
+        for change in tqdm(changes, unit="file", disable=True if quiet else None, leave=False):
+            try:
+                restored += _restore(change)
+            except TagError as error:
+                left += 1
+                tqdm.write(f"{printable(change.file)}: {error}", file=sys.stderr)
+            done += 1
+    except KeyboardInterrupt:
+        print(f"Interrupted: {done} of {len(changes)} are done; the same call does the rest.", file=sys.stderr)
+        raise
+    finally:
+        if not quiet:
+            same = done - restored - left
+            print(f"{restored} genres are put back, {same} stood there already, {left} are left.", file=sys.stderr)
     return FAILED if left else 0
 
 

@@ -10,6 +10,7 @@ import mutagen
 import numpy as np
 import pytest
 
+from genre_classifier.cli.journal import Change, Journal, read_changes
 from genre_classifier.genre_names import display_name
 from tests.support import ROOT
 from tests.support.audio import encode, tone
@@ -50,13 +51,20 @@ def test_a_genre_that_stands_there_stays_unless_asked(cli, music, tmp_path, sure
     assert "into 0 files; 2 keep theirs" in cli(*arguments, "--overwrite-tags").stderr
     after = (music / "b.flac").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    journals = sorted(tmp_path.glob("report.tags-*.jsonl"))
+    journals = sorted(tmp_path.glob("report.tags-*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
     assert len(journals) == 2
     cli("--undo", journals[1])
     assert genre(music / "b.flac") == ["Polka", "Waltz"]
     assert "0 genres are put back, 1 stood there already" in cli("--undo", journals[1]).stderr
     cli("--undo", journals[0])
     assert genre(music / "a.wav") == []
+
+
+def test_a_blank_genre_is_none(cli, music, surer):
+    for blank in (["", " "], [""]):
+        curate(music / "b.flac", blank)
+        assert "into 1 files; 0 keep theirs" in cli("--model", surer, "--write-tags", music / "b.flac").stderr
+        assert genre(music / "b.flac")[0].strip()
 
 
 def test_what_is_in_doubt_gets_no_genre(cli, music, tmp_path, surer):
@@ -121,6 +129,44 @@ def test_a_journal_replaces_nothing(cli, music, tmp_path, surer):
     cli("--json", "--output", report, "--write-tags", "--journal", notes, music, status=2)
     assert report.read_text() == whole  # nothing was begun
     assert cli("--undo", notes, status=2).stderr == f"{notes} is no journal of --write-tags.\n"
+
+
+def test_a_journal_without_a_change_goes_if_the_run_made_it(cli, music, tmp_path, surer):
+    mine, link, new = tmp_path / "mine", tmp_path / "link", tmp_path / "new"
+    mine.touch()
+    link.symlink_to("aim")
+    for journal in (mine, link, new):
+        cli("--model", surer, "--write-tags", "--min-confidence", "1", "--journal", journal, music)
+    assert mine.is_file()
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"music", "surer.onnx", "mine", "link"}
+
+
+def test_a_journal_that_another_run_continues_stays(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    change = Change("song.mp3", {"ID3": None}, {"ID3": ["Jazz"]})
+    with Journal(path), Journal(path) as other:
+        other.note(change)
+    assert list(read_changes(path)) == [change]
+
+
+def test_an_interrupted_undo_says_how_far_it_came(cli, music, tmp_path, surer):
+    journal = tmp_path / "journal.jsonl"
+    cli("--model", surer, "--write-tags", "--journal", journal, music)
+    program = (
+        "import _thread; from genre_classifier.cli import genre_tags, main\n"
+        "change = genre_tags.GenreTags.change\n"
+        "def then_interrupt(*arguments): change(*arguments); _thread.interrupt_main()\n"
+        "genre_tags.GenreTags.change = then_interrupt\n"
+        "main.main()"
+    )
+    command = [sys.executable, "-c", program, "--undo", str(journal)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "Interrupted: " in done.stderr
+    assert "of 2 are done; the same call does the rest." in done.stderr
+    cli("--undo", journal)
+    assert (genre(music / "a.wav"), genre(music / "b.flac")) == ([], [])
 
 
 def test_what_failed_is_tried_again_when_asked(cli, music, tmp_path):
@@ -196,8 +242,20 @@ def test_similar_music(cli, music, tmp_path, surer):
         ["--write-tags", "-"],
         ["--files-from", "-", "-"],
         ["--min-confidence", "2", "--write-tags", "x"],
-        ["--jobs", "0", "x"],
     ],
 )
 def test_what_does_not_go_together_is_exit_code_2(cli, arguments):
     assert cli(*arguments, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--jobs", "0"], "--jobs: 0 is not a whole number from 1"),
+        (["--jobs", "two"], "--jobs: two is not a whole number from 1"),
+        (["--min-confidence", "70%"], "--min-confidence: 70% is not a number from 0 to 1"),
+        (["--min-confidence", "nan"], "--min-confidence: nan is not a number from 0 to 1"),
+    ],
+)
+def test_a_wrong_value_is_said_in_words(cli, arguments, sentence):
+    assert cli(*arguments, "--write-tags", "x", status=2).stderr.endswith(f"argument {sentence}\n")

@@ -175,6 +175,14 @@ def test_interrupted_or_out_of_space_it_leaves_the_file_as_it_was(tmp_path, monk
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_copy_that_cannot_be_written_is_told_without_its_name(tmp_path, monkeypatch):
+    path = music_file(tmp_path, "mp3")
+    monkeypatch.setattr(mutagen.mp3.MP3, "save", lambda *_, **__: mutagen.id3.ID3().save(tmp_path))
+    with pytest.raises(TagError) as told:
+        write_genre(path, "jazz")
+    assert str(told.value) == "Its tags cannot be written, and are left as they are: Is a directory."
+
+
 def with_info(path, *tags):
     """Put an INFO list before the music, as FFmpeg does."""
     content = b"INFO" + b"".join(name + len(text).to_bytes(4, "little") + text for name, text in tags)
