@@ -170,6 +170,8 @@ def open_report(
         try:
             if resume and output.exists():
                 earlier = _resume(output, form, columns, segments=segments, retry_failed=retry_failed)
+            elif output.is_file() and output.stat().st_nlink > 1:  # its other names keep what they have
+                output.resolve().unlink()
             # File names need not be UTF-8: their bytes are written as they are.
             file = output.open("a" if resume else "w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:

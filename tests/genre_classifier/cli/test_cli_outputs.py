@@ -132,6 +132,17 @@ def test_a_link_to_music_that_is_not_classified_is_not_written_over(cli, music, 
     assert (music / "a.wav").read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["--output", "--embeddings"])
+def test_the_other_names_of_a_file_that_is_replaced_keep_what_they_have(cli, music, tmp_path, option):
+    before = (music / "a.wav").read_bytes()
+    (tmp_path / "notes.txt").hardlink_to(music / "a.wav")
+    (tmp_path / "link").symlink_to("notes.txt")
+    cli(option, tmp_path / "link", "--overwrite", music / "b.flac")
+    assert (music / "a.wav").read_bytes() == before
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "notes.txt").read_bytes() != before
+
+
 @pytest.mark.parametrize("link", ["hardlink_to", "symlink_to"])
 def test_report_and_embeddings_are_two_files(cli, music, tmp_path, link):
     (tmp_path / "report").touch()
