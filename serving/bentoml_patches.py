@@ -1,8 +1,8 @@
 """Every touch of what BentoML, circus and uvicorn keep private, each with its reason.
 
 None of these has a public setting in BentoML 1.4. BentoML is pinned exactly, and tests/serving/test_bentoml_patches.py
-checks that each target still has the form that is expected here. What BentoML does before it imports a service is met in
-genre_classifier/bentoml_home.py, by a public entry point.
+checks that each target still has the form that is expected here. What BentoML does before it imports a service is met
+in genre_classifier/bentoml_home.py, by a public entry point.
 """
 
 import errno
