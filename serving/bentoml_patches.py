@@ -79,6 +79,8 @@ def serve_in(make_folder: Callable[[], AbstractContextManager[Path]]) -> None:
 
 def _check_address(*, host: str | None = None, port: int | None = None, **_: Any) -> None:
     """Raise the OSError that listening there would; the arbiter would also log it, twice."""
+    if port and not 0 <= port < 2**16:
+        raise SystemExit(f"There is no port {port}: choose one up to 65535 with --port.")
     if host and port:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
 

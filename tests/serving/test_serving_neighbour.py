@@ -200,6 +200,17 @@ def test_another_start_on_its_port_ends_with_a_sentence_and_touches_nothing(own,
     assert len(folders(temporary)) == 1
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none_ends_the_start_with_a_sentence(tmp_path, port):
+    environment = {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"There is no port {port}: choose one up to 65535 with --port.\n"
+
+
 def test_a_name_too_long_for_a_socket_ends_the_start_with_a_sentence(tmp_path):
     folder = tmp_path / ("x" * 90)
     folder.mkdir()
