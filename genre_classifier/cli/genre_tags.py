@@ -57,12 +57,7 @@ class GenreTags:
             )
             self._ape = _ape(self._path) if isinstance(self._opened, MP3) else None
             self._is_wav = isinstance(self._opened, WAVE)
-            info = riff_info.read_genre(self._path) if self._is_wav else None
-        self.genres: Genres = {self._kind: None if self._are_new else _genres(self._opened.tags, self._key)}
-        if self._ape is not None:
-            self.genres[APE] = _genres(self._ape, "Genre")
-        if self._is_wav:
-            self.genres[INFO] = info
+            self.genres = self._read(None if self._are_new else self._opened.tags, self._ape, self._path)
 
     @property
     def present(self) -> list[str]:
@@ -84,6 +79,14 @@ class GenreTags:
             self._save(genres, before_replacing)
         self.genres = genres
 
+    def _read(self, tags: Any, ape: Any, path: Path) -> Genres:
+        genres: Genres = {self._kind: None if tags is None else _genres(tags, self._key)}
+        if ape is not None:
+            genres[APE] = _genres(ape, "Genre")
+        if self._is_wav:
+            genres[INFO] = riff_info.read_genre(path)
+        return genres
+
     def _add(self) -> None:
         try:
             self._opened.add_tags()
@@ -102,6 +105,9 @@ class GenreTags:
             if self._ape is not None and APE in genres and self._kind != APE:
                 _set(self._ape, "Genre", genres[APE] or [])
                 self._ape.save(part)
+            read = self._read(type(self._opened)(part).tags, None if self._ape is None else _ape(part), part)
+            if named(read) != named(genres):  # its structure is damaged
+                raise TagError("Its tags are left as they are, since the genre could not be read again.")
             if _packets(part) != _packets(self._path):
                 raise TagError("Its tags are left as they are, since its audio would not stay the same.")
             before_replacing()
@@ -117,6 +123,11 @@ class GenreTags:
             tags.update_to_v23()
             options = {"v2_version": 3, "v23_sep": None}  # several values stay as they are, and are not joined
         self._opened.save(part, **options)
+
+
+def named(genres: Genres) -> Genres:
+    """Those kinds of tags that have a genre: to have none is as good as to have no tags."""
+    return {kind: each for kind, each in genres.items() if each}
 
 
 @contextmanager
@@ -153,7 +164,7 @@ def _set(tags: Any, key: str, genres: list[str]) -> None:
 def _packets(path: Path) -> bytes:
     """A digest of the encoded audio alone."""
     digest = hashlib.sha256()
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:  # old tags are of any encoding
         for packet in container.demux(audio=0):
             digest.update(bytes(packet))
     return digest.digest()

@@ -48,16 +48,13 @@ def undo(journal: Path, *, quiet: bool) -> int:
 
 def _restore(change: "Change") -> bool:
     """Whether a file's genre had to be put back."""
-    from genre_classifier.cli.genre_tags import GenreTags  # noqa: PLC0415
+    from genre_classifier.cli.genre_tags import GenreTags, named  # noqa: PLC0415
 
     path = Path(change.file)
     if not path.is_file():
         raise TagError("There is no such file any more.")
     tags = GenreTags(path)
-    # Tags without a genre are as good as none.
-    now, before, after = (
-        {kind: genres for kind, genres in each.items() if genres} for each in (tags.genres, change.before, change.after)
-    )
+    now, before, after = map(named, (tags.genres, change.before, change.after))
     if now == before:  # put back by an earlier undo, or never written
         return False
     if now != after:

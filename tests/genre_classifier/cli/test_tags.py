@@ -254,6 +254,32 @@ def test_a_wav_whose_header_has_no_sizes_keeps_its_tags(tmp_path, sizes):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_wav_whose_list_lies_beyond_its_size_keeps_its_tags(tmp_path):
+    path = music_file(tmp_path, "wav")
+    content = path.read_bytes()
+    path.write_bytes(content + b"LIST\x10\0\0\0INFOINAM\4\0\0\0Blue")
+    before = path.read_bytes()
+    size = int.from_bytes(before[4:8], "little")
+    assert size == len(content) - 8  # it ends before the list
+    with pytest.raises(TagError, match="left as they are, since the genre could not be read again"):
+        write_genre(path, "Jazz")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav"])
+def test_old_tags_of_another_encoding_do_not_keep_a_genre_out(tmp_path, suffix):
+    path = music_file(tmp_path, suffix)
+    title = "Blå".encode("latin-1")
+    if suffix == "wav":
+        with_info(path, (b"INAM", title + b"\0"))
+    else:
+        path.write_bytes(path.read_bytes() + b"TAG" + title.ljust(124, b"\0") + b"\xff")
+    write_genre(path, "Jazz")
+    assert GenreTags(path).present == ["Jazz"]
+    assert title in path.read_bytes()
+
+
 def test_apev2_says_the_same_as_id3(tmp_path):
     path = music_file(tmp_path, "mp3")
     ape = APEv2()
