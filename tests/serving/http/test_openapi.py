@@ -11,15 +11,27 @@ from serving.http.application import OUR_PATHS
 from serving.http.device import DEVICE_PATH
 from serving.http.pages import FILES_PATH
 from tests.support.audio import encode, tone
+from tests.support.server import Server
 
 SONG = encode(tone(4))
 
 
-def test_schemathesis_finds_nothing(server, tmp_path):
+@pytest.fixture
+def guarded(tmp_path, served_model):
+    """A server that asks for a key."""
+    with Server(tmp_path, GENRE_MODEL=str(served_model), GENRE_WORKERS="1", GENRE_API_KEYS="secret") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("server", []), ("guarded", ["--header", "Authorization: Bearer secret"])]
+)
+def test_schemathesis_finds_nothing(request, tmp_path, name, arguments):
     """All its checks but one: it takes any bytes for a file that should be accepted, and not all bytes are audio."""
+    server = request.getfixturevalue(name)
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/docs.json"),
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/docs.json", *arguments),
             *("--checks", "all", "--exclude-checks", "positive_data_acceptance", "--max-examples", "30", "--no-color"),
         ],
         cwd=tmp_path,
