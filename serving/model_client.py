@@ -25,7 +25,7 @@ from serving.run_folder import run_folder
 REPLACED = "The model was replaced meanwhile: send the file again."
 RESTARTING = "The model is being restarted: try again in a moment."
 NOT_THERE = -1  # in the place of the model's stamp: the chunk was not where it was said to be
-READY_SECONDS = 5
+READY_SECONDS = 4  # less than probes wait; aiohttp rounds 5 and more up to the next whole second
 LOST_SECONDS = 10  # how long the model's process may be gone before the service counts as dead
 # How BentoML says that a call waited or ran too long.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}

@@ -6,6 +6,7 @@ import yaml
 
 import genre_classifier
 from genre_classifier.settings import read_settings
+from serving.model_client import READY_SECONDS
 from serving.settings import ServiceSettings
 from tests.support import ROOT
 
@@ -39,6 +40,7 @@ def test_the_service_accepts_every_value_and_has_no_rights(monkeypatch):
         monkeypatch.setenv(name, value)
     accepted = read_settings(ServiceSettings)
     assert int(re.fullmatch(r"(\d+)s", service["stop_grace_period"])[1]) > accepted.timeout
+    assert int(re.search(r"timeout=(\d+)", service["healthcheck"]["test"][-1])[1]) > READY_SECONDS
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
 

@@ -14,6 +14,7 @@ import genre_classifier
 from batch.__main__ import parse_args
 from genre_classifier.settings import read_settings
 from serving.http.application import PROBES
+from serving.model_client import READY_SECONDS
 from serving.pipeline import MAX_UPLOADS_IN_MEMORY, MIN_UPLOADS_MB
 from serving.settings import ServiceSettings
 from tests.support import ROOT
@@ -189,6 +190,7 @@ def test_probes_ask_what_the_service_answers(overlay, monkeypatch):
     paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
     assert set(paths.values()) == PROBES
+    assert all(container[name]["timeoutSeconds"] > READY_SECONDS + 1 for name in paths)
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     grace = render(overlay)["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert grace > settings(container, monkeypatch).timeout + pause

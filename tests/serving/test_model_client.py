@@ -14,7 +14,7 @@ from genre_classifier.outputs import Outputs
 from genre_classifier.session import GenreSession
 from serving import model_client
 from serving.errors import ServiceError
-from serving.model_client import NOT_THERE, RemoteModel, pack_result, stamp, unpack_result
+from serving.model_client import NOT_THERE, READY_SECONDS, RemoteModel, pack_result, stamp, unpack_result
 from serving.run_folder import FOLDER
 from tests.support.audio import tone
 from tests.support.receiver import MortalReceiver
@@ -212,3 +212,7 @@ def test_it_is_dead_only_after_ten_seconds_without_the_model(service, monkeypatc
     assert states() == (True, True)
     service.ready = False
     assert states() == (False, True)
+
+
+def test_whether_it_is_ready_is_said_by_the_time_that_is_set():
+    assert aiohttp.ClientTimeout().ceil_threshold > READY_SECONDS, "aiohttp rounds it up to a whole second"
