@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -75,9 +75,12 @@ def is_loopback(host: str) -> bool:
     if host == LOOPBACK_NAME or host.endswith(f".{LOOPBACK_NAME}"):
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    # Where one socket takes both versions, 127.0.0.1 is ::ffff:127.0.0.1, which Python takes for another.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _without_port(host: str) -> str:
