@@ -82,7 +82,9 @@ def _check_address(*, host: str | None = None, port: int | None = None, **_: Any
     if port and not 0 <= port < 2**16:
         raise SystemExit(f"There is no port {port}: choose one up to 65535 with --port.")
     if host and port:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # as the arbiter listens
+        socket.create_server((host, port), family=family, dualstack_ipv6=both).close()
 
 
 def _why_not(error: OSError, *, host: str = "", port: int = 0, **_: Any) -> str:

@@ -184,11 +184,14 @@ def requests(server):
     return sum(float(value) for value in re.findall(r"^genre_http_requests_total\{.*\} (\S+)$", metrics, re.MULTILINE))
 
 
-def test_another_start_on_its_port_ends_with_a_sentence_and_touches_nothing(own, home, temporary):
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_another_start_on_its_port_ends_with_a_sentence_and_touches_nothing(own, home, temporary, host):
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("no socket takes both versions here")
     before = requests(own)
     assert before > 0
     environment = {"BENTOML_HOME": str(home), "TMPDIR": str(temporary), "BENTOML_DO_NOT_TRACK": "true"}
-    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(own.port)]
+    command = [sys.executable, "-m", "bentoml", "serve", "--host", host, "--port", str(own.port)]
     ended = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
