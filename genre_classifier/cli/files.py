@@ -1,5 +1,6 @@
 """Find the files to classify: those that are named, those in folders, and those that match a pattern."""
 
+import codecs
 import glob
 import os
 import sys
@@ -42,6 +43,7 @@ def read_list(name: str) -> list[str]:
         OSError: it cannot be read.
     """
     content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    content = content.removeprefix(codecs.BOM_UTF8)  # some editors write it
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
     return [os.path.join(".", STDIN) if line == STDIN.encode() else os.fsdecode(line) for line in lines if line]
 

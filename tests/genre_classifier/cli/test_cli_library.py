@@ -200,8 +200,8 @@ def test_audio_and_lists_come_by_standard_input(music, tmp_path, stand_in):
     (named,) = run(str(music / "a.wav"), given=b"")
     assert streamed == {**named, "file": "-"}
     paths = [str(music / "b.flac"), str(music / "a.wav")]
-    for end in ("\n", "\0"):
-        told = run("--files-from", "-", given="".join(path + end for path in paths).encode())
+    for end, encoding in (("\n", "utf-8"), ("\0", "utf-8"), ("\r\n", "utf-8-sig")):
+        told = run("--files-from", "-", given="".join(path + end for path in paths).encode(encoding))
         assert [each["file"] for each in told] == paths
 
 
