@@ -2,8 +2,9 @@
  * Keeps the site, so that it opens without a network.
  *
  * The build writes FILES before this: the digest of each file by its name, and LARGE: the names of those that are kept
- * when the page first asks for them, so that they are not fetched twice. A file is kept under its digest, so a new version
- * of the site fetches what has changed. It takes over when the pages of the old one are closed.
+ * when the page of the first visit asks for them, so that they are not fetched twice. A file is kept under its digest, so a
+ * new version of the site fetches what has changed, all of it, and nothing else. It takes over when the pages of the old one
+ * are closed.
  *
  * What it gives is isolated from other sites, by headers that a plain server does not send: the runtime has threads from
  * the second visit on.
@@ -30,8 +31,8 @@ addEventListener("fetch", (event) => {
 
 async function keep(event) {
   const cache = await caches.open(NAME);
-  const small = Object.keys(FILES).filter((name) => !LARGE.includes(name));
-  await Promise.all(small.map(async (name) => (await cache.match(key(name))) ?? (await fetchInto(cache, name, event))));
+  const wanted = Object.keys(FILES).filter((name) => registration.active || !LARGE.includes(name));
+  await Promise.all(wanted.map(async (name) => (await cache.match(key(name))) ?? (await fetchInto(cache, name, event))));
 }
 
 /** Keep none but this version's files, and take over the page of the first visit. */

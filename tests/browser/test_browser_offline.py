@@ -1,10 +1,13 @@
 """The built site without a network, and as an application that is installed."""
 
+import json
 import re
 import shutil
 
 from playwright.sync_api import expect
 
+from browser.build import build
+from genre_classifier.models import MODELS
 from tests.support.chromium import ARGUMENTS, CHROMIUM
 from tests.support.page import SONG, choose, ends, file, until
 from tests.support.web import WebServer
@@ -79,6 +82,30 @@ def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path
         classify_sample(page)
         assert {path for path, _ in host.given} == {"/site/sw.js", "/site/"}
         context.close()
+
+
+def test_a_new_version_needs_no_network_when_it_takes_over(chromium, site, tmp_path):
+    """Nor does its model, which no page has asked for before."""
+    shutil.copytree(site, tmp_path / "site")
+    with WebServer(tmp_path) as host:
+        context = chromium.new_context()
+        open_page(context, f"{host.url}/site/").close()
+        build(MODELS["cnn"], tmp_path / "site")
+        host.given.clear()
+        page = open_page(context, f"{host.url}/site/")
+        until(
+            page,
+            lambda: page.evaluate("navigator.serviceWorker.getRegistration().then(({ waiting }) => waiting !== null)"),
+        )
+        page.close()
+        assert [path.rpartition("/")[2] for path in large(host)] == ["genre.onnx"]
+    context.set_offline(True)
+    page = open_page(context, f"{host.url}/site/")
+    version = json.loads((tmp_path / "site" / "classifier" / "model.json").read_text())["version"]
+    expect(page.locator("#model")).to_contain_text(version)
+    choose(page, file("song.wav", SONG))
+    ends(page, "1 of 1 file done")
+    context.close()
 
 
 def test_it_can_be_installed(chromium, url, tmp_path):
