@@ -4,7 +4,7 @@
  * The build writes FILES before this: the digest of each file by its name, and LARGE: the names of those that are kept
  * when the page of the first visit asks for them, so that they are not fetched twice. A file is kept under its digest, so a
  * new version of the site fetches what has changed, all of it, and nothing else. It takes over when the pages of the old one
- * are closed.
+ * are closed. While a server has old and new files side by side, none of them is kept.
  *
  * What it gives is isolated from other sites, by headers that a plain server does not send: the runtime has threads from
  * the second visit on.
@@ -19,20 +19,20 @@ const ISOLATED = {
 
 const key = (name) => `${registration.scope}${name}?${FILES[name]}`;
 
-addEventListener("install", (event) => event.waitUntil(keep(event)));
+addEventListener("install", (event) => event.waitUntil(keep()));
 addEventListener("activate", (event) => event.waitUntil(forget()));
 addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   const [address] = url.split(/[?#]/);
   if (method !== "GET" || !address.startsWith(registration.scope)) return;
   const name = address.slice(registration.scope.length) || "index.html";
-  if (name in FILES) event.respondWith(answer(event, name));
+  if (Object.hasOwn(FILES, name)) event.respondWith(answer(event, name));
 });
 
-async function keep(event) {
+async function keep() {
   const cache = await caches.open(NAME);
   const wanted = Object.keys(FILES).filter((name) => registration.active || !LARGE.includes(name));
-  await Promise.all(wanted.map(async (name) => (await cache.match(key(name))) ?? (await fetchInto(cache, name, event))));
+  await Promise.all(wanted.map(async (name) => (await cache.match(key(name))) ?? put(cache, name, await fetched(name))));
 }
 
 /** Keep none but this version's files, and take over the page of the first visit. */
@@ -45,15 +45,27 @@ async function forget() {
 
 async function answer(event, name) {
   const cache = await caches.open(NAME);
-  const { headers: sent, body } = (await cache.match(key(name))) ?? (await fetchInto(cache, name, event));
-  const headers = new Headers(sent);
+  let response = await cache.match(key(name));
+  if (!response) {
+    response = await fetched(name);
+    event.waitUntil(put(cache, name, response.clone()));
+  }
+  const headers = new Headers(response.headers);
   for (const [header, value] of Object.entries(ISOLATED)) headers.set(header, value); // a server may send them too
-  return new Response(body, { headers });
+  return new Response(response.body, { headers });
 }
 
-async function fetchInto(cache, name, event) {
+async function fetched(name) {
   const response = await fetch(name === "index.html" ? "./" : name, { cache: "no-cache" });
   if (!response.ok) throw new Error(`${name} is not there.`);
-  event.waitUntil(cache.put(key(name), response.clone()));
   return response;
+}
+
+/** Keep a file, if it is this version's. */
+async function put(cache, name, response) {
+  const content = await response.clone().arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (!hex.startsWith(FILES[name])) throw new Error(`${name} is of another version.`);
+  await cache.put(key(name), response);
 }

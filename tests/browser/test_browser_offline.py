@@ -1,7 +1,7 @@
 """The built site without a network, and as an application that is installed."""
 
+import hashlib
 import json
-import re
 import shutil
 
 from playwright.sync_api import expect
@@ -62,18 +62,26 @@ def test_after_the_first_visit_it_needs_no_network(chromium, host, url, site):
 
 
 def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path):
-    """And fetches what has changed alone."""
+    """And fetches what has changed alone; not while it is copied, and its files are those of the old one still."""
     shutil.copytree(site, tmp_path / "site")
     index, worker = (tmp_path / "site" / name for name in ("index.html", "sw.js"))
+    page_before, page_after = (
+        index.read_text(),
+        index.read_text().replace("<h1>Which genre is it?", "<h1>A new version"),
+    )
+    digests = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (page_before, page_after)]
     with WebServer(tmp_path) as host:
         context = chromium.new_context()
         open_page(context, f"{host.url}/site/").close()
-        index.write_text(index.read_text().replace("<h1>Which genre is it?", "<h1>A new version"))
-        digest = re.search(r'"index.html": "(\w+)"', worker.read_text())[1]
-        worker.write_text(worker.read_text().replace(digest, "f" * 16))
+        worker.write_text(worker.read_text().replace(*digests))
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
-        until(page, lambda: page.evaluate(f"caches.match('index.html?{'f' * 16}').then(Boolean)"))
+        until(page, lambda: "/site/" in dict(host.given))
+        page.close()
+        index.write_text(page_after)
+        host.given.clear()
+        page = open_page(context, f"{host.url}/site/")
+        until(page, lambda: page.evaluate(f"caches.match('index.html?{digests[1]}').then(Boolean)"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Which genre is it?")
         classify_sample(page)
         page.close()
