@@ -51,6 +51,24 @@ def test_the_folder_classifies_what_a_person_chooses(other_site):
     page.close()
 
 
+def test_a_site_may_have_a_policy_and_threads(site, chromium, tmp_path):
+    """With the words of the manual alone: what they do not allow is refused."""
+    shutil.copytree(site / "classifier", tmp_path / "classifier")
+    (tmp_path / "index.html").write_text(f'{FORM}<script type="module" src="app.js"></script>')
+    (tmp_path / "app.js").write_text(f"{WITH_FOLDER}\ndocument.title = crossOriginIsolated")
+    parts = re.findall(r"`((?:script|worker|connect|media)-src .*?)`", MANUAL)
+    headers = dict(re.findall(r"`(Cross-Origin-[\w-]+): ([\w-]+)`", MANUAL))
+    assert (len(parts), len(headers)) == (4, 2)
+    policy = {"Content-Security-Policy": "; ".join(["default-src 'none'", *parts])}
+    with WebServer(tmp_path, headers | policy) as host:
+        page = chromium.new_page()
+        page.goto(host.url)
+        expect(page).to_have_title("true")
+        page.locator("input").set_input_files(file("sample.mp3", SAMPLE))
+        expect(page.locator("li")).to_contain_text("most like jazz")
+        page.close()
+
+
 def test_the_file_alone_is_enough(other_site, tmp_path):
     assert len(ALONE.strip().splitlines()) <= 21
     shutil.copy(find_model(DEFAULT_MODEL), tmp_path / "genre.onnx")

@@ -1,6 +1,7 @@
 """A plain web server, as `python -m http.server` is one, which remembers what it gave."""
 
 import threading
+from collections.abc import Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any, Self
 
 
 class WebServer:
-    """Gives the files of a folder on a port of its own, until it is closed."""
+    """Gives the files of a folder on a port of its own, with more headers if there are, until it is closed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, headers: Mapping[str, str] | None = None) -> None:
         self.given: list[tuple[str, int]] = []
         """Path and status of each answer."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self.given, directory=str(folder)))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(_Handler, self.given, headers or {}, directory=str(folder))
+        )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -30,9 +33,15 @@ class WebServer:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    def __init__(self, given: list[tuple[str, int]], *arguments: Any, **options: Any) -> None:
+    def __init__(self, given: list[tuple[str, int]], more: Mapping[str, str], *arguments: Any, **options: Any) -> None:
         self.given = given
+        self.more = more
         super().__init__(*arguments, **options)
+
+    def end_headers(self) -> None:
+        for name, value in self.more.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_request(self, code: int | str = "-", _: int | str = "-") -> None:
         self.given.append((self.path, int(code)))
