@@ -1,7 +1,7 @@
 /** A file -> its channels, decoded by the browser at the file's own rate; a long file in pieces. */
 
 import { AudioError, breaksOff } from "./errors.js";
-import { readHead } from "./formats/head.js";
+import { TAIL_BYTES, readHead } from "./formats/head.js";
 
 const PIECE_SECONDS = 60; // of a long file that are decoded at a time: some 20 MB
 const WHOLE_SECONDS = 600; // up to which a file is decoded as one: some 200 MB
@@ -39,7 +39,9 @@ export async function* decode(file, { wholeSeconds = WHOLE_SECONDS } = {}) {
     yield piece;
   }
   if (!given) throw new AudioError(seconds ? DAMAGED : NOT_AUDIO, "undecodable");
-  return damaged || given < head.seconds - LEAST_MISSING_SECONDS ? breaksOff(given) : null;
+  damaged ||= given < head.seconds - LEAST_MISSING_SECONDS || file.size < head.bytes;
+  damaged ||= head.ends && !head.ends(await read(file, -TAIL_BYTES));
+  return damaged ? breaksOff(given) : null;
 }
 
 async function* decodeWhole(file, { rate }, bytes) {

@@ -1,7 +1,10 @@
 """What the browser's decoders give: a file at its own rate, and a long file in pieces that fit together."""
 
+import io
+
 import pytest
 
+from genre_classifier.audio import decode
 from tests.support.audio import encode, encode_av, music, tone
 
 SECONDS = 130
@@ -81,6 +84,29 @@ def test_a_long_file_that_breaks_off_is_decoded_as_far_as_it_goes(decoding, name
     seconds = sum(decoded["lengths"]) / decoded["rate"]
     assert SECONDS / 2 < seconds < SECONDS - 1
     assert decoded["warning"] == f"The file breaks off or is damaged: only {seconds:.1f} seconds of it could be read."
+
+
+WITH_AN_END = {
+    "vorbis.ogg": lambda _: encode(music(44_100, 20, 2), 44_100, "OGG"),
+    "opus.opus": lambda _: encode_av(music(48_000, 20, 2), 48_000, "ogg", "libopus"),
+    "opus.webm": lambda _: encode_av(music(48_000, 20, 2), 48_000, "webm", "libopus"),
+    "sold.m4a": lambda path: encode_av(
+        music(44_100, 20, 2), 44_100, "mp4", "aac", options={"movflags": "faststart"}, path=path
+    ),
+    "streamed.m4a": lambda _: encode_av(
+        music(44_100, 20, 2), 44_100, "mp4", "aac", options={"movflags": "frag_keyframe+empty_moov"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_AN_END)
+def test_a_file_that_breaks_off_says_so_as_natively(decoding, tmp_path, name):
+    content = WITH_AN_END[name](tmp_path / name)
+    assert decoding(name, content)["warning"] is None
+    cut = content[: len(content) * 3 // 5]
+    warning = decoding(f"cut-{name}", cut)["warning"]
+    assert warning.startswith("The file breaks off or is damaged: only 1")
+    assert warning == decode(io.BytesIO(cut)).warning
 
 
 def test_a_format_that_cannot_be_cut_is_decoded_as_one(decoding):

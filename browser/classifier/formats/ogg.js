@@ -4,7 +4,7 @@ import { says, view } from "./bytes.js";
 
 const EARLY_SECONDS = 0.2; // that bring the decoder into its state
 const OPUS_RATE = 48_000; // Hz, whatever was encoded
-const FIRST_PAGE = 2; // a flag
+const [FIRST_PAGE, LAST_PAGE] = [2, 4]; // flags
 const CODECS = [
   { name: "\x01vorbis", packets: 3, rate: (bytes, place) => view(bytes).getUint32(place + 12, true) },
   { name: "OpusHead", packets: 2, rate: () => OPUS_RATE },
@@ -15,7 +15,14 @@ export function read(bytes) {
   const codec = first && CODECS.find(({ name }) => says(bytes, first.body, name));
   if (!codec) return null;
   const rate = codec.rate(bytes, first.body);
-  return { rate, cut: cut(rate, headPages(bytes, codec.packets)) };
+  return { rate, cut: cut(rate, headPages(bytes, codec.packets)), ends };
+}
+
+/** Whether the last page is marked as a stream's last. */
+function ends(tail) {
+  let place = tail.length - 6;
+  while (place >= 0 && !says(tail, place, "OggS")) place--;
+  return place < 0 || Boolean(tail[place + 5] & LAST_PAGE);
 }
 
 function cut(rate, head) {
