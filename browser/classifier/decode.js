@@ -105,12 +105,18 @@ function contextAt(rate) {
 async function playingSeconds(file) {
   const audio = new Audio();
   const url = URL.createObjectURL(file);
-  await new Promise((resolve) => {
-    audio.onloadedmetadata = audio.onerror = resolve;
-    setTimeout(resolve, MOST_MS_TO_ASK); // a browser that saves data or power may not look into it
-    audio.preload = "metadata";
-    audio.src = url;
-  });
+  const until = (event) =>
+    new Promise((resolve) => {
+      audio[event] = audio.onerror = resolve;
+      setTimeout(resolve, MOST_MS_TO_ASK); // a browser that saves data or power may not look into it
+    });
+  audio.preload = "metadata";
+  audio.src = url;
+  await until("onloadedmetadata");
+  if (audio.duration === Infinity) {
+    audio.currentTime = Number.MAX_SAFE_INTEGER; // what was recorded live does not tell: the browser looks for its end
+    await until("ondurationchange");
+  }
   const seconds = audio.duration;
   URL.revokeObjectURL(url);
   audio.removeAttribute("src");

@@ -2,7 +2,9 @@
 
 import io
 
+import numpy as np
 import pytest
+from playwright.sync_api import Error
 
 from genre_classifier.audio import decode
 from tests.support.audio import encode, encode_av, music, tone
@@ -112,3 +114,10 @@ def test_a_file_that_breaks_off_says_so_as_natively(decoding, tmp_path, name):
 def test_a_format_that_cannot_be_cut_is_decoded_as_one(decoding):
     content = encode_av(music(16_000, 70, 1), 16_000, "mp4", "aac")
     assert len(decoding("long.m4a", content)["lengths"]) == 1
+
+
+def test_what_is_too_long_to_be_decoded_as_one_says_so(decoding):
+    """Also what was recorded live, whose head tells no length."""
+    live = encode_av(np.zeros(1801 * 8000, np.float32), 8_000, "webm", "libopus", options={"live": "1"})
+    with pytest.raises(Error, match="The file is too long to be decoded as one, and its format cannot be cut here"):
+        decoding("live.webm", live)
