@@ -56,7 +56,7 @@ async function answer(event, name) {
 }
 
 async function fetched(name) {
-  const response = await fetch(name === "index.html" ? "./" : name, { cache: "no-cache" });
+  const response = await fetch(name, { cache: "no-cache" });
   if (!response.ok) throw new Error(`${name} is not there.`);
   return response;
 }

@@ -61,6 +61,19 @@ def test_after_the_first_visit_it_needs_no_network(chromium, host, url, site):
     context.close()
 
 
+def test_object_storage_will_do(chromium, site):
+    """It has files, and nothing at the address of their folder: that opens once the site is kept."""
+    with WebServer(site, index=False) as host:
+        context = chromium.new_context()
+        page = open_page(context, f"{host.url}/index.html")
+        until(page, lambda: page.evaluate(KEPT) == len([path for path in site.rglob("*") if path.is_file()]) - 1)
+    context.set_offline(True)
+    for address in ("index.html", ""):
+        page = open_page(context, f"{host.url}/{address}")
+        classify_sample(page)
+    context.close()
+
+
 def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path):
     """And fetches what has changed alone; not while it is copied, and its files are those of the old one still."""
     shutil.copytree(site, tmp_path / "site")
@@ -76,7 +89,7 @@ def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path
         worker.write_text(worker.read_text().replace(*digests))
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
-        until(page, lambda: "/site/" in dict(host.given))
+        until(page, lambda: "/site/index.html" in dict(host.given))
         page.close()
         index.write_text(page_after)
         host.given.clear()
@@ -88,7 +101,7 @@ def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path
         page = open_page(context, f"{host.url}/site/")
         expect(page.get_by_role("heading", level=1)).to_have_text("A new version")
         classify_sample(page)
-        assert {path for path, _ in host.given} == {"/site/sw.js", "/site/"}
+        assert {path for path, _ in host.given} == {"/site/sw.js", "/site/index.html"}
         context.close()
 
 

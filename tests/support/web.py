@@ -9,14 +9,16 @@ from typing import Any, Self
 
 
 class WebServer:
-    """Gives the files of a folder on a port of its own, with more headers if there are, until it is closed."""
+    """Gives the files of a folder on a port of its own, with more headers if there are, until it is closed.
 
-    def __init__(self, folder: Path, headers: Mapping[str, str] | None = None) -> None:
+    Without an index, as object storage is, it gives nothing for the address of a folder.
+    """
+
+    def __init__(self, folder: Path, headers: Mapping[str, str] | None = None, *, index: bool = True) -> None:
         self.given: list[tuple[str, int]] = []
         """Path and status of each answer."""
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), partial(_Handler, self.given, headers or {}, directory=str(folder))
-        )
+        handler = partial(_Handler, self.given, headers or {}, index, directory=str(folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -33,15 +35,22 @@ class WebServer:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    def __init__(self, given: list[tuple[str, int]], more: Mapping[str, str], *arguments: Any, **options: Any) -> None:
-        self.given = given
-        self.more = more
+    def __init__(
+        self, given: list[tuple[str, int]], more: Mapping[str, str], index: bool, *arguments: Any, **options: Any
+    ) -> None:
+        self.given, self.more, self.index = given, more, index
         super().__init__(*arguments, **options)
 
     def end_headers(self) -> None:
         for name, value in self.more.items():
             self.send_header(name, value)
         super().end_headers()
+
+    def send_head(self) -> Any:
+        if self.index or not self.path.endswith("/"):
+            return super().send_head()
+        self.send_error(404)
+        return None
 
     def log_request(self, code: int | str = "-", _: int | str = "-") -> None:
         self.given.append((self.path, int(code)))
