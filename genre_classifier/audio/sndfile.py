@@ -9,7 +9,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from genre_classifier.audio import ffmpeg
+from genre_classifier.audio import ffmpeg, mp3
 from genre_classifier.audio.errors import AudioError
 from genre_classifier.audio.track import BREAK_SECONDS, BreaksOffError, Track, mono
 
@@ -22,6 +22,8 @@ PLACEHOLDER_BYTES = 2**31 - 2**16  # programs that write to a pipe declare this 
 # libsndfile corrects a length that the file does not hold, and tells only its log: "data : 1764000 (should be 881978)".
 # "data" is WAV's, "SSND" AIFF's, "Data Size" AU's, "Riff size" RF64's and "riff" W64's; WAV's "RIFF" is often wrong.
 CORRECTED_LENGTH = re.compile(r"^ *(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+CONSTANT_BITRATE = re.compile(r"bitrate mode +: constant")  # as libsndfile believes where nothing says otherwise
 
 
 @contextmanager
@@ -39,6 +41,11 @@ def open_track(file: Any) -> Iterator[Track]:
             position = file.tell()
             if ffmpeg.has_overlapping_packets(file):  # as FFmpeg writes them from other formats; libsndfile gives up
                 raise AudioError("The file's Opus can only be read by FFmpeg.", "undecodable")
+            file.seek(position)
+        if sound.format == "MP3" and CONSTANT_BITRATE.search(sound.extra_info):
+            position = file.tell()
+            if mp3.has_varying_bitrate(file):
+                raise AudioError("The MP3 does not tell how long it is.", "undecodable")
             file.seek(position)
         yield Track(sound.samplerate, sound.frames / max(1, sound.samplerate), _blocks(sound, file))
 

@@ -220,6 +220,21 @@ def test_opus_that_libsndfile_gives_up_on_is_decoded_whole():
     np.testing.assert_allclose(audio.waveform[: len(expected)], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [44_100, 22_050])
+def test_mp3_of_varying_bitrate_that_tells_no_length_is_decoded_whole(rate):
+    """libsndfile guesses its length from the first frame, and would leave out what is beyond that."""
+    level = np.repeat(np.float32([0, 0.9, 0]), [rate // 4, 9 * rate, 11 * rate])
+    told = encode(level * np.random.default_rng(0).uniform(-1, 1, len(level)).astype(np.float32), rate, "MP3")
+    untold = told.replace(b"Xing", bytes(4))
+    assert untold != told
+    expected = decode(told).waveform
+    assert soundfile.info(io.BytesIO(untold)).duration < 0.9 * len(expected) / SAMPLE_RATE
+    audio = decode(untold)
+    assert audio.warning is None
+    assert 0 <= len(audio.waveform) - len(expected) < 0.2 * SAMPLE_RATE  # a frame more, and the decoder's own delay
+    assert np.square(audio.waveform).sum() == pytest.approx(np.square(expected).sum(), rel=0.01)
+
+
 def test_a_stream_that_appears_in_the_middle_is_damage():
     one = encode_av(music(44100, 6, 1)[:, 0], 44100, "mpegts", "aac")
     other = encode_av(music(44100, 6, 1)[:, 0], 44100, "mpegts", "aac", video_seconds=6)
