@@ -4,7 +4,7 @@
  * The build writes FILES before this: the digest of each file by its name, and LARGE: the names of those that are kept
  * when the page of the first visit asks for them, so that they are not fetched twice. A file is kept under its digest, so a
  * new version of the site fetches what has changed, all of it, and nothing else. It takes over when the pages of the old one
- * are closed. While a server has old and new files side by side, none of them is kept.
+ * are closed. A file of another version, as a server has some while a new one is copied to it, is not kept.
  *
  * What it gives is isolated from other sites, by headers that a plain server does not send: the runtime has threads from
  * the second visit on.
