@@ -46,10 +46,19 @@ def main() -> None:
     """Run, and exit with the code; parts that are written stay when interrupted."""
     args = parse_args()
     # Imported here, so that --help answers at once.
-    from batch.job import JobError, run_job  # noqa: PLC0415
-
     try:
-        sys.exit(FAILED if run_job(args) else 0)
+        from batch.fetch import left_behind  # noqa: PLC0415
+        from batch.job import JobError, run_job  # noqa: PLC0415
+    except ImportError as error:
+        print(f'This needs more packages: pip install "genre-classifier[batch]" ({error}).', file=sys.stderr)
+        sys.exit(WRONG_USE)
+    try:
+        code = FAILED if run_job(args) else 0
+        if left_behind():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        sys.exit(code)
     except JobError as error:
         print(error, file=sys.stderr)
         sys.exit(WRONG_USE)

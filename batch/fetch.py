@@ -1,26 +1,33 @@
-"""Files from object storage, ahead of the classifier, as temporary files; what is on this machine stays where it is."""
+"""Files from object storage, ahead of the classifier, as temporary files; what is on this machine stays where it is.
+
+Each file is fetched by a thread of its own. Nothing ends a read inside pyarrow's C++ code, so a fetch that the storage
+holds up beyond its time is left behind.
+"""
 
 import errno
-import time
+import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Event, Thread
 from time import monotonic
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
-from pyarrow import fs
 
-from batch.sources import Part, SourceError, open_place
+from batch.sources import Part, Place, SourceError, first_line, local_path, open_place
 
 BLOCK_BYTES = 2**20
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds before the second attempt; doubled for each one more
 FETCHERS = 8
+GRACE_SECONDS = 1.0  # beyond its time, in which a fetch may say itself what is wrong
+THREAD = "genre-fetch"
 MIB = 2**20
+TOO_SLOW = "The storage gives the file too slowly."
 
 
 class FetchError(Exception):
@@ -60,41 +67,69 @@ class FetchedFile:
 
 def fetch_files(part: Part, folder: Path, limits: FetchLimits) -> Iterator[FetchedFile]:
     """Fetch the files of a part into a folder, in order, a few at a time ahead; the caller removes each one."""
-    pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="genre-fetch")
-    ahead: deque[Future[FetchedFile]] = deque()
+    ahead: deque[tuple[FetchedFile, Future[None]]] = deque()
+    stopped = Event()
     try:
         for number, (uri, identity) in enumerate(zip(part.uris, part.ids, strict=True)):
-            ahead.append(pool.submit(_fetch, uri, identity, folder / str(number), limits))
-            if len(ahead) > FETCHERS:
-                yield ahead.popleft().result()
+            ahead.append(_begin(FetchedFile(uri, identity), folder / str(number), limits, stopped))
+            if len(ahead) >= FETCHERS:
+                yield _end(*ahead.popleft(), limits)
         while ahead:
-            yield ahead.popleft().result()
+            yield _end(*ahead.popleft(), limits)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        stopped.set()
 
 
-def _fetch(uri: str, identity: str | None, copy: Path, limits: FetchLimits) -> FetchedFile:
-    file = FetchedFile(uri, identity)
-    if "://" not in uri:
-        file.path = Path(uri)
-    elif uri.startswith("file://"):
-        file.path = Path(unquote(urlsplit(uri).path))
-    else:
+def left_behind() -> bool:
+    """Whether a fetch is still held up by the storage; pyarrow would wait for it when the process exits."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
+
+
+def _begin(file: FetchedFile, copy: Path, limits: FetchLimits, stopped: Event) -> tuple[FetchedFile, Future[None]]:
+    """Begin to fetch a file, and say when it is done."""
+    done: Future[None] = Future()
+    try:
+        file.path = local_path(file.uri)
+    except SourceError as error:
+        done.set_exception(FetchError(str(error), "missing"))
+        return file, done
+    if file.path is not None:
+        done.set_result(None)
+        return file, done
+    file.path, file.is_copy = copy, True
+
+    def fetch() -> None:
         try:
-            _download(uri, copy, limits, file.begun + limits.seconds)
-            file.path, file.is_copy = copy, True
-        except FetchError as error:
+            _download(file.uri, copy, limits, file.begun + limits.seconds, stopped)
+            done.set_result(None)
+        except BaseException as error:  # noqa: BLE001 (for whoever waits)
             copy.unlink(missing_ok=True)
-            file.error = error
+            done.set_exception(error)
+
+    Thread(target=fetch, name=THREAD, daemon=True).start()
+    return file, done
+
+
+def _end(file: FetchedFile, done: Future[None], limits: FetchLimits) -> FetchedFile:
+    """Wait for a file, but no longer than it may take."""
+    try:
+        done.result(max(0.0, file.begun + limits.seconds + GRACE_SECONDS - monotonic()))
+    except TimeoutError:
+        file.error = FetchError(TOO_SLOW, "unreachable")
+    except FetchError as error:
+        file.error = error
+    if file.error:
+        file.remove()
+        file.path = None
     return file
 
 
-def _download(uri: str, copy: Path, limits: FetchLimits, deadline: float) -> None:
+def _download(uri: str, copy: Path, limits: FetchLimits, deadline: float, stopped: Event) -> None:
     """Copy a file from object storage, with more attempts where the network or the storage fails."""
     wait = FIRST_WAIT
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _copy(uri, copy, limits.megabytes * MIB, deadline)
+            return _copy(uri, copy, limits.megabytes * MIB, deadline, stopped)
         except SourceError as error:
             raise FetchError(str(error), "missing") from error
         except FileNotFoundError as error:
@@ -103,15 +138,13 @@ def _download(uri: str, copy: Path, limits: FetchLimits, deadline: float) -> Non
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no fault of the file's
                 raise
             if attempt == ATTEMPTS or monotonic() + wait > deadline:
-                raise FetchError(
-                    f"The storage does not give the file after {attempt} attempts.", "unreachable"
-                ) from error
-        time.sleep(wait)
+                raise FetchError(f"The storage does not give the file: {first_line(error)}.", "unreachable") from error
+        stopped.wait(wait)
         wait *= 2
     return None
 
 
-def _copy(uri: str, copy: Path, most: int, deadline: float) -> None:
+def _copy(uri: str, copy: Path, most: int, deadline: float, stopped: Event) -> None:
     system, path = _open(uri)
     size = 0
     with system.open_input_stream(path) as source, copy.open("wb") as target:
@@ -119,20 +152,18 @@ def _copy(uri: str, copy: Path, most: int, deadline: float) -> None:
             size += len(block)
             if size > most:
                 raise FetchError(f"The file is larger than {most // MIB} MiB.", "too_large")
-            if monotonic() > deadline:
-                raise FetchError("The storage gives the file too slowly.", "unreachable")
+            if monotonic() > deadline or stopped.is_set():
+                raise FetchError(TOO_SLOW, "unreachable")
             target.write(block)
 
 
-def _open(uri: str) -> tuple[fs.FileSystem, str]:
+def _open(uri: str) -> Place:
     """The file system of a uri, the same one for all of a bucket, and the path in it."""
     parts = urlsplit(uri)
     if parts.scheme not in {"s3", "gs", "gcs"}:
         return open_place(uri)
-    system = _bucket(f"{parts.scheme}://{parts.netloc}{'?' if parts.query else ''}{parts.query}")
-    return system, parts.netloc + unquote(parts.path)
+    bucket = _bucket(f"{parts.scheme}://{parts.netloc}{'?' if parts.query else ''}{parts.query}")
+    return Place(bucket.system, bucket.path.rstrip("/") + unquote(parts.path))
 
 
-@lru_cache(maxsize=64)
-def _bucket(uri: str) -> fs.FileSystem:
-    return open_place(uri).system
+_bucket = lru_cache(maxsize=64)(open_place)

@@ -1,9 +1,11 @@
 """What is to be classified: a folder, a pattern, a prefix in object storage or a list -> a table of uris and ids."""
 
 import hashlib
+import os
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,11 +51,12 @@ def open_place(uri: str) -> Place:
     if "://" not in uri:
         return Place(fs.LocalFileSystem(), str(Path(uri).absolute()))
     try:
-        if "@" in urlsplit(uri).netloc:
+        parts = urlsplit(uri)
+        if parts.password or (parts.scheme == "s3" and "@" in parts.netloc):  # elsewhere a container or `anonymous`
             raise SourceError("A URI must hold no key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
         return Place(*fs.FileSystem.from_uri(uri))
     except ValueError as error:
-        raise SourceError(f"{uri} is not a place that pyarrow can open: {_first_line(error)}.") from error
+        raise SourceError(f"{uri} is not a place that pyarrow can open: {first_line(error)}.") from error
 
 
 def list_files(source: str) -> pa.Table:
@@ -67,13 +70,37 @@ def list_files(source: str) -> pa.Table:
     """
     try:
         table = _read(source)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise SourceError(f"{source} cannot be read: {_first_line(error)}.") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(f"{source} cannot be read: {first_line(error)}.") from error
     if not len(table):
         raise SourceError(f"There are no files in {source}.")
     if table["uri"].null_count or pc.min(pc.utf8_length(table["uri"])).as_py() == 0:
         raise SourceError(f"A uri in {source} is empty.")
     return table.combine_chunks()
+
+
+def path_uri(path: str) -> str:
+    """A path as it is; one that is not UTF-8, which no list can hold, as a URI."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Path(path).absolute().as_uri()
+    return path
+
+
+def local_path(uri: str) -> Path | None:
+    """The path on this machine that a uri means; None for one in object storage.
+
+    Raises:
+        SourceError: it is not a URI.
+    """
+    if "://" not in uri:
+        return Path(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise SourceError(f"{uri} is not a URI: {first_line(error)}.") from error
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))) if parts.scheme == "file" else None
 
 
 def part_count(files: int, files_per_part: int) -> int:
@@ -94,28 +121,28 @@ def _read(source: str) -> pa.Table:
     if suffix in LISTS and (place := open_place(source)).system.get_file_info(place.path).is_file:
         return _read_list(source, place, suffix)
     if "://" not in source:
-        found = [str(path) for path in find_files([source])]
-        if found == [source] and not Path(source).is_file():
+        found = find_files([source])
+        if [str(path) for path in found] == [source] and not Path(source).is_file():
             if Path(source).exists():
                 raise SourceError(f"{source} cannot be read: is this process allowed to?")
             raise SourceError(f"There is nothing called {source}.")
-        return _table(found)
+        return _table([path_uri(str(path)) for path in found])
     return _table(_list_prefix(source))
 
 
 def _read_list(source: str, place: Place, suffix: str) -> pa.Table:
     with place.system.open_input_file(place.path) as file:
         if suffix == ".txt":
-            lines = file.read().decode().splitlines()
-            return _table([line for line in lines if line.strip()])
+            lines = file.read().removeprefix(BOM_UTF8).splitlines()  # bytes: a name may hold what else ends a line
+            return _table([path_uri(os.fsdecode(line)) for line in lines if line.strip()])
         if suffix == ".csv":
             types = csv.ConvertOptions(column_types={"uri": pa.string(), "id": pa.string()}, strings_can_be_null=False)
             table = csv.read_csv(file, convert_options=types)
         else:
             names = [name for name in ("uri", "id") if name in parquet.read_schema(file).names]
             table = parquet.read_table(file, columns=names)
-    if "uri" not in table.column_names:
-        raise SourceError(f"{source} has no column uri.")
+    if table.column_names.count("uri") != 1:
+        raise SourceError(f"{source} has no column uri, or several.")
     ids = table["id"].cast(pa.string()) if "id" in table.column_names else pa.nulls(len(table), pa.string())
     return pa.table({"uri": table["uri"].cast(pa.string()), "id": ids}, LIST_SCHEMA)
 
@@ -131,11 +158,10 @@ def _list_prefix(source: str) -> list[str]:
     # A prefix need not end at a slash: what begins with it is searched from the last folder on.
     folder = place.path if info.type == fs.FileType.Directory else place.path.rpartition("/")[0]
     found = place.system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-    head = parts.netloc + unquote(parts.path)
     prefix = place.path.rstrip("/") + "/" if info.type == fs.FileType.Directory else place.path
-    before = head.rstrip("/").removesuffix(place.path.rstrip("/"))
+    named = unquote(parts.path).rstrip("/")
     return sorted(
-        f"{parts.scheme}://{quote(before + each.path)}{options}"
+        f"{parts.scheme}://{parts.netloc}{quote(named + each.path.removeprefix(place.path.rstrip('/')))}{options}"
         for each in found
         if each.is_file
         and each.path.startswith(prefix)
@@ -148,5 +174,6 @@ def _table(uris: list[str]) -> pa.Table:
     return pa.table({"uri": uris, "id": pa.nulls(len(uris), pa.string())}, LIST_SCHEMA)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, without its details and its full stop."""
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -95,9 +95,10 @@ class Worker:
                 if file.path is not None:
                     yield file.path
 
-        # The folder outlives the fetching: the classifier reads the last files after they all are there.
+        # The folder outlives the fetching: the classifier reads the last files after they all are there. A fetch that
+        # was left behind may write into it while it is removed.
         with (
-            tempfile.TemporaryDirectory(prefix="genre-batch-") as folder,
+            tempfile.TemporaryDirectory(prefix="genre-batch-", ignore_cleanup_errors=True) as folder,
             closing(fetch_files(part, Path(folder), self._limits)) as files,  # type: ignore[type-var]
         ):
             for _, answer in self.classifier.analyse_files(paths(files)):

@@ -10,12 +10,16 @@ from pyarrow import fs, parquet
 from werkzeug.serving import make_server
 
 from tests.support.audio import encode, tone
+from tests.support.parquet import read
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 class Unreliable:
-    """An application that fails one request in twenty, and is slow for ten in a hundred, once it is told to."""
+    """An application that fails one request in twenty, and is slow for ten in a hundred, once it is told to.
+
+    An object whose name begins with "stuck" it gives for ever, a byte at a time; with "denied", to nobody.
+    """
 
     def __init__(self, app):
         self.app, self.bad, self.failed, self.count = app, False, 0, 0
@@ -23,6 +27,12 @@ class Unreliable:
 
     def __call__(self, environ, start_response):
         self.count += 1
+        if environ["REQUEST_METHOD"] == "GET" and "/stuck" in environ["PATH_INFO"]:
+            start_response("206 Partial Content", [("Content-Length", str(2**20))])
+            return drip()
+        if "/denied" in environ["PATH_INFO"]:
+            start_response("403 Forbidden", [("Content-Length", "0")])
+            return [b""]
         if self.bad and self.count % 100 < 10:
             time.sleep(0.1)
         if self.bad and self._rng.random() < 0.05:
@@ -30,6 +40,12 @@ class Unreliable:
             start_response("503 Slow Down", [("Content-Length", "0")])
             return [b""]
         return self.app(environ, start_response)
+
+
+def drip():
+    for _ in range(2**20):
+        time.sleep(0.2)
+        yield b"x"
 
 
 @pytest.fixture
@@ -67,3 +83,23 @@ def test_every_object_has_its_row(storage, batch, tmp_path):
     assert len({row["uri"] for row in rows}) == len(rows) == 61
     assert [row["error_kind"] for row in rows if row["error"]] == ["too_large"]
     assert batch(source, output, "--files-per-part", "20").stdout.startswith("0 rows")
+
+
+def test_an_object_that_never_ends_costs_its_own_row(storage, batch, tmp_path):
+    _, options = storage
+    system, _ = fs.FileSystem.from_uri(f"s3://other/?{options}&allow_bucket_creation=true")
+    system.create_dir("other")
+    for name in ("a", "stuck", "z"):
+        with system.open_output_stream(f"other/{name}.wav") as file:
+            file.write(encode(tone(3)))
+    batch(f"s3://other/?{options}", tmp_path / "out", "--file-seconds", "4")
+    rows = read(tmp_path / "out").values()
+    assert [row["error_kind"] for row in rows] == [None, "unreachable", None]
+
+
+def test_a_row_says_why_the_storage_gives_nothing(storage, batch, tmp_path):
+    (tmp_path / "list.txt").write_text(f"s3://other/denied.wav?{storage[1]}\n")
+    batch(tmp_path / "list.txt", tmp_path / "out", "--file-seconds", "1")
+    (row,) = read(tmp_path / "out").values()
+    assert row["error_kind"] == "unreachable"
+    assert "ACCESS_DENIED" in row["error"]
