@@ -1,7 +1,10 @@
 """Ray Data hands out parts to a pool of actors. It is given names alone; each actor reads and writes by itself."""
 
 import argparse
+import math
 import os
+import re
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +16,8 @@ from batch.job import PartDone, work_on
 from batch.sources import Part, SourceError, cut_part
 from batch.worker import Counts, Worker, WorkerOptions
 from genre_classifier.session import ModelError
+
+CONNECT_SECONDS = 10.0
 
 
 class RayError(Exception):
@@ -65,6 +70,7 @@ def work_on_ray(
         raise RayError('--ray needs Ray: pip install "genre-classifier[ray]".') from error
     if not todo:
         return
+    _reach(args.ray)
     try:
         if not ray.is_initialized():
             ray.init(
@@ -74,11 +80,7 @@ def work_on_ray(
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RayError(f"There is no Ray cluster at {args.ray}.") from error
-    # One processor stays free: a pool that takes the last one leaves none for Ray Data's own tasks, and hangs.
-    most = int((ray.cluster_resources().get("CPU", 0) - 1) // args.cpus_per_actor)
-    if most < 1:
-        raise RayError("The Ray cluster needs at least one processor more than an actor takes.")
-    actors = min(args.actors or most, most, len(todo))
+    actors = min(args.actors or len(todo), len(todo), _places(ray.nodes(), args.cpus_per_actor, args.gpus_per_actor))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     parts = [cut_part(files, number, args.files_per_part)._asdict() for number in todo]
@@ -98,3 +100,37 @@ def work_on_ray(
             yield PartDone(row["number"], counts, row["failure"] or None)
     except ray.exceptions.RayError as error:
         raise RayError(f"The Ray cluster gave up: {str(error).splitlines()[0]}") from error
+
+
+def _reach(address: str) -> None:
+    """Make sure that something listens at an address with a port: Ray itself would try for a quarter of an hour.
+
+    Raises:
+        RayError: nothing does.
+    """
+    if not (match := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)):
+        return
+    try:
+        socket.create_connection((match[1].strip("[]"), int(match[2])), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RayError(f"There is no Ray cluster at {address}.") from error
+
+
+def _places(nodes: list[dict[str, Any]], cpus: float, gpus: float) -> int:
+    """How many actors a cluster has room for, of what `ray.nodes` says: each lives on one node.
+
+    Raises:
+        RayError: for none. Ray would wait for a node that has room.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    fitting = sum(
+        int(min(node.get("CPU", 0) / cpus, node.get("GPU", 0) / gpus if gpus else math.inf)) for node in alive
+    )
+    # One processor stays free: a pool that takes the last one leaves none for Ray Data's own tasks, and hangs.
+    places = min(fitting, int((sum(node.get("CPU", 0) for node in alive) - 1) / cpus))
+    if places < 1:
+        raise RayError(
+            "The Ray cluster needs one processor more than its actors take, and a node with room for an actor: "
+            f"CPU {cpus:g}, GPU {gpus:g}."
+        )
+    return places

@@ -10,11 +10,12 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from batch.ray_pool import PartActor
+from batch.ray_pool import PartActor, RayError, _places
 from batch.worker import WorkerOptions
 from genre_classifier.settings import Settings
 from tests.support import ROOT
 from tests.support.parquet import FILES, inodes, read, without_time
+from tests.support.server import free_port
 
 PARTS = ("--files-per-part", "10")
 WAIT_SECONDS = 120
@@ -94,6 +95,35 @@ def test_an_actor_without_its_model_says_so_and_lives(tmp_path):
     (said,) = actor({"number": [0], "digest": ["0"], "uris": [["a.wav"]], "ids": [["a"]]})["unusable"]
     assert said.startswith("There is no model file at")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(batch, music, tmp_path):
+    for address in (f"127.0.0.1:{free_port()}", "nowhere.invalid:6379", "nothing"):
+        said = batch(music, tmp_path / "out", "--ray", address, code=2).stderr
+        assert said == f"There is no Ray cluster at {address}.\n"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "places"),
+    [
+        ([(2, 0), (2, 0)], 1, 0, 3),  # one processor stays free
+        ([(2, 0), (2, 0)], 2, 0, 1),
+        ([(8, 0), (8, 2)], 2, 1, 2),
+        ([(8, 0), (8, 2)], 2, 0.5, 4),
+        ([(3, 0), (3, 0), (3, 0)], 2, 0, 3),
+        ([(2, 0), (2, 0)], 3, 0, None),  # no node has room for one
+        ([(8, 0)], 1, 1, None),
+        ([(1, 0)], 1, 0, None),
+    ],
+)
+def test_actors_are_as_many_as_have_room(nodes, cpus, gpus, places):
+    found = [{"Alive": True, "Resources": {"CPU": float(c), **({"GPU": float(g)} if g else {})}} for c, g in nodes]
+    found.append({"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}})
+    if places is None:
+        with pytest.raises(RayError, match="room for an actor"):
+            _places(found, cpus, gpus)
+    else:
+        assert _places(found, cpus, gpus) == places
 
 
 @pytest.mark.slow
