@@ -40,6 +40,8 @@ def run_job(args: argparse.Namespace) -> int:
         files = list_files(args.source)
         worker = Worker(options)
         todo = plan(files, worker, args)
+        if todo:
+            worker.output.check()
     except (ModelError, SourceError, SystemExit, OSError) as error:
         raise JobError(str(error)) from error
     total = sum(min(args.files_per_part, len(files) - number * args.files_per_part) for number in todo)

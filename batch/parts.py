@@ -3,8 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from uuid import uuid4
@@ -53,11 +53,17 @@ class Output:
         """
         sink = pa.BufferOutputStream()
         parquet.write_table(pa.Table.from_pylist(list(rows), schema), sink, compression="zstd")
-        self.place.system.create_dir(self.place.path, recursive=True)
-        unfinished = self.path(f".{name}.{uuid4().hex}{UNFINISHED}")
-        with self.place.system.open_output_stream(unfinished) as file:
-            file.write(sink.getvalue())
-        self._rename(unfinished, self.path(name))
+        with self._unfinished(name, sink.getvalue()) as unfinished:
+            self._rename(unfinished, self.path(name))
+
+    def check(self) -> None:
+        """Write something, and remove it, before hours of work go where nothing can be written.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._unfinished("check", b"") as unfinished:
+            self.place.system.delete_file(unfinished)
 
     def remove(self, name: str) -> None:
         """Remove a part."""
@@ -70,6 +76,20 @@ class Output:
             if info.base_name.endswith(UNFINISHED) and old:
                 with suppress(OSError):
                     self.place.system.delete_file(info.path)
+
+    @contextmanager
+    def _unfinished(self, name: str, content: bytes | pa.Buffer) -> Iterator[str]:
+        """The path of a new file with this content, which is removed where anything goes wrong."""
+        self.place.system.create_dir(self.place.path, recursive=True)
+        unfinished = self.path(f".{name}.{uuid4().hex}{UNFINISHED}")
+        try:
+            with self.place.system.open_output_stream(unfinished) as file:
+                file.write(content)
+            yield unfinished
+        except BaseException:
+            with suppress(OSError):
+                self.place.system.delete_file(unfinished)
+            raise
 
     def _infos(self) -> list[fs.FileInfo]:
         selector = fs.FileSelector(self.place.path, allow_not_found=True)

@@ -1,7 +1,12 @@
 """Shards on one machine: every file has one row, and a part that exists is left alone."""
 
 import csv
+import errno
 
+import pytest
+
+from batch.parts import Output
+from batch.rows import SCHEMA
 from tests.support.parquet import FILES, inodes, read, without_time
 from tests.support.stand_in import write_stand_in
 
@@ -65,3 +70,25 @@ def test_wrong_use_is_one_sentence(batch, music, tmp_path):
         error = batch(*arguments, code=2).stderr
         assert error.count("\n") == 1
     batch(music, tmp_path / "out", "--shard", "3/3", code=2)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(batch, music, tmp_path):
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file" / "out", "/proc/nothing"):
+        done = batch(music, output, code=2)
+        assert done.stderr.count("\n") == 1
+        assert not done.stdout
+
+
+def test_a_part_that_cannot_be_written_leaves_nothing(stand_in, tmp_path, monkeypatch):
+    output = Output(str(tmp_path / "out"))
+    output.check()
+    assert not list((tmp_path / "out").iterdir())
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output, "_rename", fail)
+    with pytest.raises(OSError, match="No space"):
+        output.write("part", [], SCHEMA)
+    assert not list((tmp_path / "out").iterdir())
