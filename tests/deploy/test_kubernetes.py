@@ -12,6 +12,8 @@ import yaml
 
 import genre_classifier
 from batch.__main__ import parse_args
+from batch.fetch import FETCHERS
+from genre_classifier.batching import CPU_BATCH
 from genre_classifier.settings import read_settings
 from serving.http.application import PROBES
 from serving.model_client import READY_SECONDS
@@ -240,6 +242,16 @@ def test_the_jobs_run_a_command_line_that_is_there(name):
         assert args.ray == "auto"
         limits = first["spec"]["containers"][0]["resources"]["limits"]
         assert args.cpus_per_actor == int(limits["cpu"])
+
+
+def test_the_job_has_room_for_the_files_that_it_fetches():
+    """Those that wait for their answer, as `Classifier.analyse_files` takes them, and those ahead of them."""
+    pod = batch("job")["spec"]["template"]["spec"]
+    (volume,), (container,) = pod["volumes"], pod["containers"]
+    files = 3 * CPU_BATCH + int(container["resources"]["limits"]["cpu"]) + FETCHERS
+    assert volume["emptyDir"].keys() == {"sizeLimit"}  # on disk: what lies in memory counts for the container's limit
+    assert files * parse_args(["source", "output"]).file_megabytes < mebibytes(volume["emptyDir"]["sizeLimit"])
+    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/tmp"}]
 
 
 def test_every_file_is_used():
