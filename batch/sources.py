@@ -76,7 +76,7 @@ def list_files(source: str) -> pa.Table:
         raise SourceError(f"There are no files in {source}.")
     if table["uri"].null_count or pc.min(pc.utf8_length(table["uri"])).as_py() == 0:
         raise SourceError(f"A uri in {source} is empty.")
-    return table.combine_chunks()
+    return table
 
 
 def path_uri(path: str) -> str:
