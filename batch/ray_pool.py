@@ -18,6 +18,8 @@ from batch.worker import Counts, Worker, WorkerOptions
 from genre_classifier.session import ModelError
 
 CONNECT_SECONDS = 10.0
+NAMES = pa.list_(pa.string())
+BLOCK = pa.schema([("number", pa.int64()), ("digest", pa.string()), ("uris", NAMES), ("ids", NAMES)])
 
 
 class RayError(Exception):
@@ -83,8 +85,9 @@ def work_on_ray(
     actors = min(args.actors or len(todo), len(todo), _places(ray.nodes(), args.cpus_per_actor, args.gpus_per_actor))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    parts = [cut_part(files, number, args.files_per_part)._asdict() for number in todo]
-    results = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
+    # One at a time into Ray's memory: ten million names as Python strings would take gigabytes.
+    parts: list[Any] = [ray.put(_block(cut_part(files, number, args.files_per_part))) for number in todo]
+    results = ray.data.from_arrow_refs(parts).map_batches(
         PartActor,
         fn_constructor_args=(replace(options, cores=max(1, int(args.cpus_per_actor))),),
         batch_size=1,
@@ -100,6 +103,11 @@ def work_on_ray(
             yield PartDone(row["number"], counts, row["failure"] or None)
     except ray.exceptions.RayError as error:
         raise RayError(f"The Ray cluster gave up: {str(error).splitlines()[0]}") from error
+
+
+def _block(part: Part) -> pa.Table:
+    """A part as a table of one row."""
+    return pa.Table.from_pylist([part._asdict()], BLOCK)
 
 
 def _reach(address: str) -> None:
