@@ -29,6 +29,8 @@ class Whole:
     genres: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     """By kind."""
+    confidence_sum: float = 0.0
+    """Of the files that have an answer."""
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     """Files in each twentieth of the confidence."""
 
@@ -66,6 +68,7 @@ def read_whole(output: Output, version: str | None = None) -> Whole:
         whole.uncertain += sum(filter(None, table["uncertain"].to_pylist()))
         whole.music_seconds += sum(filter(None, table["duration"].to_pylist()))
         confidence = table["confidence"].drop_null().to_numpy()
+        whole.confidence_sum += float(confidence.sum(dtype=np.float64))
         whole.confidence += np.histogram(confidence, BINS, (0, 1))[0]
     return whole
 
@@ -76,6 +79,8 @@ def say(whole: Whole) -> None:
     for genre, count in whole.genres.most_common():
         print(f"{genre:20} {count:10} {count / whole.rows:7.1%}")
     print(f"{'uncertain':20} {whole.uncertain:10} {whole.uncertain / whole.rows:7.1%}")
+    if answers := whole.genres.total():
+        print(f"{'mean confidence':20} {whole.confidence_sum / answers:10.3f}")
     for kind, count in whole.errors.most_common():
         print(f"{'error: ' + kind:20} {count:10} {count / whole.rows:7.1%}")
 
@@ -93,7 +98,9 @@ def draw(whole: Whole, path: Path) -> None:
     genres, confidence, errors = figure.subplots(1, 3)
     for axes, counts, title in ((genres, whole.genres, "Genres"), (errors, whole.errors, "Errors")):
         axes.barh(list(counts), list(counts.values()))
-        axes.set(title=title, xlabel="files")
+        axes.set(title=title if counts else f"{title}: none", xlabel="files")
+        if not counts:
+            axes.set_axis_off()
     confidence.bar(np.arange(BINS) / BINS, whole.confidence, width=1 / BINS, align="edge")
     confidence.set(title="Confidence", xlabel="mean probability", ylabel="files", xlim=(0, 1))
     figure.suptitle(f"{whole.rows} files, model {whole.version}")

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.support import ROOT
 from tests.support.parquet import read
 from tests.support.stand_in import write_stand_in
@@ -25,7 +27,11 @@ def test_the_table_says_what_the_rows_say(batch, music, tmp_path):
     picture = tmp_path / "picture.png"
     heading, *lines = report(tmp_path / "out", "--picture", picture).stdout.splitlines()
     assert heading == "Model stand-in: 14 files, 0.0 hours of music."
-    told = {name.strip(): int(count) for name, count, _ in (line.rsplit(maxsplit=2) for line in lines)}
+    confidences = [row["confidence"] for row in rows if row["genre"]]
+    (mean,) = (line for line in lines if line.startswith("mean confidence "))
+    assert float(mean.rpartition(" ")[2]) == pytest.approx(sum(confidences) / len(confidences), abs=0.001)
+    counted = [line for line in lines if line != mean]
+    told = {name.strip(): int(count) for name, count, _ in (line.rsplit(maxsplit=2) for line in counted)}
     genres = Counter(row["genre"] for row in rows if row["genre"])
     errors = Counter(f"error: {row['error_kind']}" for row in rows if row["error"])
     assert errors.total() == 2
