@@ -103,6 +103,9 @@ def work_on_ray(
             yield PartDone(row["number"], counts, row["failure"] or None)
     except ray.exceptions.RayError as error:
         raise RayError(f"The Ray cluster gave up: {str(error).splitlines()[0]}") from error
+    finally:
+        if args.ray == "local":  # its processes would outlive one that is interrupted
+            ray.shutdown()
 
 
 def _block(part: Part) -> pa.Table:

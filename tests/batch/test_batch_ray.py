@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,12 @@ from tests.support.server import free_port
 
 PARTS = ("--files-per-part", "10")
 WAIT_SECONDS = 120
+
+
+class Local:
+    """What a run makes itself."""
+
+    address = "local"
 
 
 @pytest.fixture
@@ -136,3 +143,16 @@ def test_one_actor_and_two_make_the_same_rows(cluster, batch, music, stand_in, t
         said, _ = driver.communicate(timeout=WAIT_SECONDS)
         assert driver.returncode == 0, said
         assert without_time(read(tmp_path / actors)) == without_time(read(tmp_path / "here"))
+
+
+@pytest.mark.slow
+def test_a_local_cluster_ends_when_it_is_interrupted(music, stand_in, tmp_path):
+    driver = start(music, tmp_path / "out", Local, stand_in)
+    wait_for_parts(tmp_path / "out", 2, driver)
+    processes = psutil.Process(driver.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in processes)
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 130, said
+    _, left = psutil.wait_procs(processes, timeout=WAIT_SECONDS)
+    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
