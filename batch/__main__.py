@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import sys
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -45,6 +46,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run, and exit with the code; parts that are written stay when interrupted."""
     args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Slurm and Kubernetes stop a run: as Ctrl-C does
     # Imported here, so that --help answers at once.
     try:
         from batch.fetch import left_behind  # noqa: PLC0415

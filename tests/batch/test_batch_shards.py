@@ -2,11 +2,17 @@
 
 import csv
 import errno
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from batch.parts import Output
 from batch.rows import SCHEMA
+from tests.support import ROOT
 from tests.support.parquet import FILES, inodes, read, without_time
 from tests.support.stand_in import write_stand_in
 
@@ -92,3 +98,27 @@ def test_a_part_that_cannot_be_written_leaves_nothing(stand_in, tmp_path, monkey
     with pytest.raises(OSError, match="No space"):
         output.write("part", [], SCHEMA)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_whole_parts_and_goes_on(batch, music, stand_in, tmp_path, number):
+    output, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
+    variables = {"GENRE_MODEL": str(stand_in), "GENRE_PROVIDER": "cpu", "TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "batch", music, output, "--files-per-part", "10"]
+    run = subprocess.Popen(
+        [*map(str, command)], cwd=ROOT, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True
+    )
+    while not inodes(output):
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(number)
+    _, said = run.communicate()
+    assert run.returncode == 130
+    assert said == "\nInterrupted. Whole parts are kept: the same command goes on from them.\n"
+    assert not list(temporary.iterdir())
+    before = inodes(output)
+    assert 0 < len(before) < FILES // 10
+    batch(music, output, "--files-per-part", "10")
+    assert before.items() < inodes(output).items()
+    assert len(read(output)) == FILES
