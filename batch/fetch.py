@@ -58,6 +58,8 @@ class FetchedFile:
     error: FetchError | None = None
     is_copy: bool = False
     begun: float = field(default_factory=monotonic)
+    seconds: float = 0.0
+    """That it took to come here, or to be given up."""
 
     def remove(self) -> None:
         """Remove the copy, if it is one."""
@@ -101,9 +103,11 @@ def _begin(file: FetchedFile, copy: Path, limits: FetchLimits, stopped: Event) -
     def fetch() -> None:
         try:
             _download(file.uri, copy, limits, file.begun + limits.seconds, stopped)
+            file.seconds = monotonic() - file.begun
             done.set_result(None)
         except BaseException as error:  # noqa: BLE001 (for whoever waits)
             copy.unlink(missing_ok=True)
+            file.seconds = monotonic() - file.begun
             done.set_exception(error)
 
     Thread(target=fetch, name=THREAD, daemon=True).start()
@@ -115,6 +119,7 @@ def _end(file: FetchedFile, done: Future[None], limits: FetchLimits) -> FetchedF
     try:
         done.result(max(0.0, file.begun + limits.seconds + GRACE_SECONDS - monotonic()))
     except TimeoutError:
+        file.seconds = monotonic() - file.begun
         file.error = FetchError(TOO_SLOW, "unreachable")
     except FetchError as error:
         file.error = error

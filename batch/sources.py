@@ -14,7 +14,6 @@ from pyarrow import csv, fs, parquet
 from genre_classifier.audio.suffixes import AUDIO_SUFFIXES
 from genre_classifier.cli.files import find_files
 
-DEFAULT_FILES_PER_PART = 1000
 LISTS = {".txt", ".csv", ".parquet"}
 LIST_SCHEMA = pa.schema([("uri", pa.string()), ("id", pa.string())])
 DIGEST_DIGITS = 16  # of the SHA-256 of a part's uris and ids

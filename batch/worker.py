@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from batch.fetch import FetchedFile, FetchError, FetchLimits, fetch_files
@@ -77,16 +76,16 @@ class Worker:
         """
         info = self.classifier.info
         counts, rows = Counts(), []
-        for file, answer in self._answers(part):
-            row = make_row(file.uri, file.identity, answer, info, monotonic() - file.begun)
+        for file, answer, seconds in self._answers(part):
+            row = make_row(file.uri, file.identity, answer, info, file.seconds + seconds)
             rows.append(row)
             _count(counts, row)
             each()
         self.output.write(part_name(part, info.version), rows, schema(info))
         return counts
 
-    def _answers(self, part: Part) -> Iterator[tuple[FetchedFile, Analysis | AudioError | FetchError]]:
-        """Each file of a part, in order, and what came of it."""
+    def _answers(self, part: Part) -> Iterator[tuple[FetchedFile, Analysis | AudioError | FetchError, float]]:
+        """Each file of a part, in order, what came of it, and the seconds that its classification took."""
         begun: deque[FetchedFile] = deque()
 
         def paths(files: Iterator[FetchedFile]) -> Iterator[Path]:
@@ -101,14 +100,14 @@ class Worker:
             tempfile.TemporaryDirectory(prefix="genre-batch-", ignore_cleanup_errors=True) as folder,
             closing(fetch_files(part, Path(folder), self._limits)) as files,  # type: ignore[type-var]
         ):
-            for _, answer in self.classifier.analyse_files(paths(files)):
+            for _, answer, seconds in self.classifier.analyse_files(paths(files)):
                 while (file := begun.popleft()).error:
-                    yield file, file.error
+                    yield file, file.error, 0.0
                 file.remove()
-                yield file, answer
+                yield file, answer, seconds
             for file in begun:
                 assert file.error
-                yield file, file.error
+                yield file, file.error, 0.0
 
 
 def _count(counts: Counts, row: dict[str, Any]) -> None:

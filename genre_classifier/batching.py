@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Condition, Thread
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +149,8 @@ class ClipRows:
         self.complete = False
         self.outputs: Future[Outputs] = Future()
         """The outputs of all its chunks in order, or the error that a run or its reader raised."""
+        self.begun = self.ended = monotonic()
+        """When its reader began, and when its outputs were there."""
         self._batcher = batcher
         self._answers: dict[int, Outputs] = {}
 
@@ -170,9 +173,11 @@ class ClipRows:
     def fail(self, error: BaseException) -> None:
         """Give up this clip."""
         if not self.outputs.done():
+            self.ended = monotonic()
             self.outputs.set_exception(error)
 
     def settle(self) -> None:
         """Hand out the outputs, if they are all there."""
         if self.complete and len(self._answers) == self.added and not self.outputs.done():
+            self.ended = monotonic()
             self.outputs.set_result(Outputs.join([self._answers[number] for number in range(self.added)]))

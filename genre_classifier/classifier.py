@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from threading import Event
+from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
@@ -159,7 +160,7 @@ class Classifier:
         options = ClassifyOptions(top_k, aggregate)
         options.check(len(self.info.labels))
         results = self.analyse_files(files, options)
-        return ((file, each if isinstance(each, AudioError) else each.verdict) for file, each in results)
+        return ((file, each if isinstance(each, AudioError) else each.verdict) for file, each, _ in results)
 
     def analyse(
         self, source: Source, sample_rate: float | None = None, *, options: ClassifyOptions = DEFAULT_OPTIONS
@@ -171,8 +172,8 @@ class Classifier:
 
     def analyse_files(
         self, files: Iterable[File], options: ClassifyOptions = DEFAULT_OPTIONS
-    ) -> Iterator[tuple[File, Analysis | AudioError]]:
-        """Classify and embed many files; as `classify_files`."""
+    ) -> Iterator[tuple[File, Analysis | AudioError, float]]:
+        """Classify and embed many files; as `classify_files`, and how many seconds each file took by the clock."""
         # Files are taken so many at a time that clips of one chunk fill a batch, and so early that readers stay at work
         # while a long file holds up the answers after it.
         fewest = 2 * self.batch_size + self._readers
@@ -228,6 +229,7 @@ class Classifier:
 
     def _read(self, rows: ClipRows, chunks: Generator[NDArray[np.float32]], abandoned: Event) -> None:
         """Decode a clip into the batches; what goes wrong is kept for whoever asks for its outputs."""
+        rows.begun = monotonic()
         try:
             with closing(chunks):
                 while not abandoned.is_set() and (chunk := next(chunks, None)) is not None:
@@ -243,11 +245,12 @@ class Classifier:
 
     def _result(
         self, file: File, clip: Clip, rows: ClipRows, options: ClassifyOptions
-    ) -> tuple[File, Analysis | AudioError]:
+    ) -> tuple[File, Analysis | AudioError, float]:
         try:
-            return file, self._analysis(clip, rows.outputs.result(), options)
+            result: Analysis | AudioError = self._analysis(clip, rows.outputs.result(), options)
         except AudioError as error:
-            return file, error
+            result = error
+        return file, result, rows.ended - rows.begun
 
     def _analysis(self, clip: Clip, outputs: Outputs, options: ClassifyOptions) -> Analysis:
         return Analysis(decide(clip, outputs, self.info, options), embed(clip, outputs, self.info))

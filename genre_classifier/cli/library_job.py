@@ -97,7 +97,7 @@ def classify_library(job: LibraryJob) -> int:
         tally.begin(len(files), sum(place(str(file)) in report.failed for file in files))
         files = [file for file in files if _is_wanted(place(str(file)), report, results)]
         bar = tqdm(files, unit="file", disable=True if job.quiet else None, leave=False)
-        for file, (_, analysis) in zip(bar, classifier.analyse_files(_sources(files), options), strict=False):
+        for file, (_, analysis, _) in zip(bar, classifier.analyse_files(_sources(files), options), strict=False):
             if isinstance(analysis, AudioError):
                 tally.fail("classified", file, analysis)
                 if place(str(file)) not in report.done:

@@ -95,6 +95,9 @@ def test_an_object_that_never_ends_costs_its_own_row(storage, batch, tmp_path):
     batch(f"s3://other/?{options}", tmp_path / "out", "--file-seconds", "4")
     rows = read(tmp_path / "out").values()
     assert [row["error_kind"] for row in rows] == [None, "unreachable", None]
+    first, stuck, last = (row["seconds"] for row in rows)
+    assert 0 < first < stuck
+    assert 0 < last < stuck  # its own time alone, though its row comes after that of the one that is stuck
 
 
 def test_a_row_says_why_the_storage_gives_nothing(storage, batch, tmp_path):
