@@ -40,6 +40,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if not args.source or not args.output:
         parser.error("SOURCE or OUTPUT is empty")
+    if not args.ray and (args.actors or args.gpus_per_actor or args.cpus_per_actor != 1):
+        parser.error("--actors, --cpus-per-actor and --gpus-per-actor need --ray")
     return args
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -38,7 +39,9 @@ def run_job(args: argparse.Namespace) -> int:
             settings = settings.model_copy(update={"model": args.model})
         options = WorkerOptions(args.output, settings, args.file_seconds, args.file_megabytes)
         files = list_files(args.source)
-        worker = Worker(options)
+        # Of a cluster, this process asks the model for its version alone, and may be where no GPU is.
+        here = settings.model_copy(update={"provider": "cpu"}) if args.ray else settings
+        worker = Worker(replace(options, settings=here))
         todo = plan(files, worker, args)
         if todo:
             worker.output.check()

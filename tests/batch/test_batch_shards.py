@@ -75,7 +75,8 @@ def test_wrong_use_is_one_sentence(batch, music, tmp_path):
     for arguments in ((tmp_path / "none", tmp_path / "out"), ("s3://key:secret@bucket/a", tmp_path / "out")):
         error = batch(*arguments, code=2).stderr
         assert error.count("\n") == 1
-    batch(music, tmp_path / "out", "--shard", "3/3", code=2)
+    for option, value in (("--shard", "3/3"), ("--actors", "2"), ("--gpus-per-actor", "1")):
+        batch(music, tmp_path / "out", option, value, code=2)
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_work(batch, music, tmp_path):
