@@ -1,6 +1,7 @@
 """Fixtures of all tests: real music, a model, and a server that answers with it."""
 
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,8 @@ HAS_MUSIC = DATA is not None and (DATA / "gtzan").is_dir()
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 NO_MUSIC = f"GENRE_DATA is {DATA}, which has no folder gtzan/" if DATA else "GENRE_DATA is unset: no real music"
 
+# Tests that run in the background ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Processes that compile librosa's functions into one cache at once spoil it: those that load them later crash or hang
 # (numba 0.68). So each of the processes that share the tests has a cache of its own.
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / f".pytest_cache/numba-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")

@@ -266,8 +266,6 @@ def test_ctrl_c_keeps_what_is_done(music, tmp_path, served_model):
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background ignores the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         end = time.monotonic() + 60
         while not (report.exists() and len(report.read_text().splitlines()) == 2) and time.monotonic() < end:
