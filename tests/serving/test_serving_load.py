@@ -60,7 +60,7 @@ def test_at_70_percent_of_its_capacity_nothing_fails(own, music, size):
     assert seen["largest_difference"] <= CLOSE
 
 
-@short_and_long(1500, 3000)
+@short_and_long(800, 3000)
 @pytest.mark.timeout(600)
 def test_beyond_its_capacity_it_refuses_early_and_answers_what_it_admits(own, music, size):
     seen = asyncio.run(overload(own, music, burst=size, warm_up=4))
