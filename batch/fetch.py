@@ -101,14 +101,18 @@ def _begin(file: FetchedFile, copy: Path, limits: FetchLimits, stopped: Event) -
     file.path, file.is_copy = copy, True
 
     def fetch() -> None:
+        failure = None
         try:
             _download(file.uri, copy, limits, file.begun + limits.seconds, stopped)
-            file.seconds = monotonic() - file.begun
-            done.set_result(None)
         except BaseException as error:  # noqa: BLE001 (for whoever waits)
             copy.unlink(missing_ok=True)
+            failure = error
+        if not file.error:  # it was not given up meanwhile
             file.seconds = monotonic() - file.begun
-            done.set_exception(error)
+        if failure:
+            done.set_exception(failure)
+        else:
+            done.set_result(None)
 
     Thread(target=fetch, name=THREAD, daemon=True).start()
     return file, done
@@ -119,8 +123,8 @@ def _end(file: FetchedFile, done: Future[None], limits: FetchLimits) -> FetchedF
     try:
         done.result(max(0.0, file.begun + limits.seconds + GRACE_SECONDS - monotonic()))
     except TimeoutError:
-        file.seconds = monotonic() - file.begun
         file.error = FetchError(TOO_SLOW, "unreachable")
+        file.seconds = monotonic() - file.begun
     except FetchError as error:
         file.error = error
     if file.error:
