@@ -25,7 +25,8 @@ TAGS_OF = {
 PRIOR = 0.3  # share of the logarithm of a genre's tags in its logit
 FLOOR, NEUTRAL = 0.02, 0.07  # added to the sum of a genre's tags; for a genre without tags
 
-L2_HEARD, L2_POOLED = 0.03, 1.0  # on standardised inputs; a half of it times the squared weights is added to the loss
+LIMIT = 1.5  # of a standardised input: one number far from the training chunks' is no stronger a clue
+L2_HEARD, L2_POOLED = 0.02, 0.6  # on these inputs; a half of it times the squared weights is added to the loss
 ITERATIONS = 100  # of L-BFGS, at most
 SHRINKAGE = 0.1  # of the covariance, towards its mean variance
 MIN_VARIANCE = 1e-6  # of a standardised number
@@ -59,12 +60,13 @@ class Head(nn.Module):
         Familiarity (batch,) is the energy of the logits (Liu et al. 2020) less the Mahalanobis distance of the
         embedding to the nearest genre (Lee et al. 2018), both in deviations of the training chunks.
         """
-        pools, embedding = inputs[:, :POOLS], inputs[:, POOLS : POOLS + EMBEDDING]
-        heard = self.heard(inputs[:, POOLS:])
+        limited = limit(inputs)
+        heard, pooled = self.heard(limited[:, POOLS:]), self.pooled(limited[:, :POOLS])
         prior = torch.log(torch.matmul(tags, self.scored_tags) + self.neutral)
-        logits = (heard + self.pooled(pools)) / 2 + PRIOR * prior
-        energy = torch.logsumexp(heard, dim=1) - self.energy[0]
-        distance = self.nearest(embedding) - self.distance[0]
+        logits = (heard + pooled) / 2 + PRIOR * prior
+        # Without the limit: how far a number lies outside is no clue to the genre, but one to what is no music.
+        energy = torch.logsumexp(self.heard(inputs[:, POOLS:]), dim=1) - self.energy[0]
+        distance = self.nearest(inputs[:, POOLS : POOLS + EMBEDDING]) - self.distance[0]
         return logits, energy / self.energy[1] - distance / self.distance[1]
 
     def nearest(self, embedding: Tensor) -> Tensor:
@@ -80,9 +82,10 @@ def fit(network: GenreNet, prepared: Tensor, target: Tensor, labels: Sequence[st
     assert isinstance(head, Head)
     network.standardise.fit(prepared)
     inputs = network.standardise(prepared)
+    limited = limit(inputs)
     weight = balance(target)
     for layer, columns, l2 in ((head.heard, slice(POOLS, None), L2_HEARD), (head.pooled, slice(0, POOLS), L2_POOLED)):
-        solution = logistic_regression(inputs[:, columns].double(), target, weight, len(labels), l2)
+        solution = logistic_regression(limited[:, columns].double(), target, weight, len(labels), l2)
         for parameter, value in zip((layer.weight, layer.bias), solution, strict=True):
             parameter.copy_(value)
     head.scored_tags.copy_(scored_tags(labels))
@@ -103,6 +106,11 @@ def fit(network: GenreNet, prepared: Tensor, target: Tensor, labels: Sequence[st
         (head.energy, torch.logsumexp(head.heard(inputs[:, POOLS:]), dim=1)),
     ):
         statistics.copy_(torch.stack([values.mean(), values.std().clamp(min=MIN_DEVIATION)]))
+
+
+def limit(inputs: Tensor) -> Tensor:
+    """Standardised inputs (chunks, 674), each within 1.5 deviations of the training chunks' mean."""
+    return inputs.clamp(-LIMIT, LIMIT)
 
 
 def balance(target: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from train.network.base import Standardise
 from train.network.body import EMBEDDING, POOLS, TAGS
-from train.network.head import PRIOR, SHRINKAGE, TAGS_OF, Head, balance, fit, logistic_regression, scored_tags
+from train.network.head import LIMIT, PRIOR, SHRINKAGE, TAGS_OF, Head, balance, fit, logistic_regression, scored_tags
 from train.network.transfer import TransferNet
 
 WIDTH = POOLS + EMBEDDING + len(TAGS)
@@ -82,6 +82,21 @@ def test_the_prior_raises_the_genre_whose_tags_are_heard(fitted):
         change = (head(inputs, jazzy)[0] - head(inputs, silent)[0])[0]
     expected = PRIOR * np.log((0.51 + 0.02) / (0.01 + 0.02))
     assert change.numpy() == pytest.approx([expected, 0.0, 0.0], abs=1e-5)
+
+
+def test_one_number_far_outside_says_no_more_than_one_at_the_limit(fitted):
+    network, prepared, _ = fitted
+    head, tags = network.classifier, prepared[:1, POOLS + EMBEDDING :]
+    for number in (0, POOLS, POOLS + EMBEDDING):
+        inputs = network.standardise(prepared[:1])
+        logits = []
+        for value in (0.5, LIMIT, 2 * LIMIT, 100.0):
+            inputs[0, number] = value
+            with torch.inference_mode():
+                logits.append(head(inputs, tags)[0])
+        assert not torch.equal(logits[0], logits[1])
+        assert torch.equal(logits[1], logits[2])
+        assert torch.equal(logits[1], logits[3])
 
 
 def test_familiarity_is_energy_less_distance(fitted):
