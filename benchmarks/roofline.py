@@ -22,7 +22,7 @@ PCIE_BYTES = 64e9  # of PCIe 5.0 x16 a second, one way
 # Assumed until they are measured: the share of the roofline that products and copies of this size reach, and seconds
 # from kernel to kernel, in a CUDA graph and launched one by one; ONNX Runtime takes some 2e-6 of the latter for itself.
 EFFICIENCY, REPLAY_SECONDS, LAUNCH_SECONDS = 0.4, 2e-6, 5e-6
-CALLS = {"genre": 209, "cnn": 654}
+CALLS = {"genre": 208, "cnn": 654}
 """Kernels, products of cuBLAS and calls of cuDNN in a run of 64 chunks, as the CUDA provider makes them."""
 
 BATCHES = (1, 10, 64, 256)

@@ -201,6 +201,12 @@ def test_the_seeds_and_folds_spread_as_said():
 # The README's figures.
 
 
+@pytest.mark.parametrize("document", ["README.md", "artifacts/CARD.md"])
+def test_the_sizes_of_the_files_are_told(document, model):
+    size = f"{MODELS[model].stat().st_size / 1e6:.1f} MB"
+    assert size in section(document, {"README.md": "How exact and how fast it is"}.get(document, MODELS[model].name))
+
+
 @pytest.mark.parametrize(
     ("name", "row", "with_interval"),
     [

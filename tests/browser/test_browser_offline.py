@@ -12,6 +12,7 @@ from tests.support.chromium import ARGUMENTS, CHROMIUM
 from tests.support.page import SONG, choose, ends, file, until
 from tests.support.web import WebServer
 
+UPDATE_SECONDS = 60  # a browser looks for a new version when it has nothing else to do
 CONTROLLED = "navigator.serviceWorker.controller !== null"
 KEPT = """async () => {
     const names = await caches.keys();
@@ -24,6 +25,13 @@ def open_page(context, url):
     page = context.new_page()
     page.goto(url)
     expect(page.locator("#model")).to_contain_text("Model ")
+    return page
+
+
+def visit(context, url, site):
+    """A first visit, which lasts until the browser has kept the whole site."""
+    page = open_page(context, url)
+    until(page, lambda: page.evaluate(KEPT) == len([path for path in site.rglob("*") if path.is_file()]) - 1)
     return page
 
 
@@ -40,8 +48,7 @@ def large(host):
 def test_after_the_first_visit_it_needs_no_network(chromium, host, url, site):
     """Nothing large is fetched twice, and from the second visit on the site is isolated, so that it has threads."""
     context = chromium.new_context()
-    first = open_page(context, url)
-    until(first, lambda: first.evaluate(KEPT) == len([path for path in site.rglob("*") if path.is_file()]) - 1)
+    first = visit(context, url, site)
     assert sorted(path.rpartition("/")[2] for path in large(host)) == ["genre.onnx", "runtime.wasm"]
     first.close()
     host.close()
@@ -65,8 +72,7 @@ def test_object_storage_will_do(chromium, site):
     """It has files, and nothing at the address of their folder: that opens once the site is kept."""
     with WebServer(site, index=False) as host:
         context = chromium.new_context()
-        page = open_page(context, f"{host.url}/index.html")
-        until(page, lambda: page.evaluate(KEPT) == len([path for path in site.rglob("*") if path.is_file()]) - 1)
+        visit(context, f"{host.url}/index.html", site)
     context.set_offline(True)
     for address in ("index.html", ""):
         page = open_page(context, f"{host.url}/{address}")
@@ -85,16 +91,17 @@ def test_a_new_version_comes_when_the_old_one_is_closed(chromium, site, tmp_path
     digests = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in (page_before, page_after)]
     with WebServer(tmp_path) as host:
         context = chromium.new_context()
-        open_page(context, f"{host.url}/site/").close()
+        visit(context, f"{host.url}/site/", site).close()
         worker.write_text(worker.read_text().replace(*digests))
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
-        until(page, lambda: "/site/index.html" in dict(host.given))
+        until(page, lambda: "/site/index.html" in dict(host.given), UPDATE_SECONDS)
         page.close()
         index.write_text(page_after)
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
-        until(page, lambda: page.evaluate(f"caches.match('index.html?{digests[1]}').then(Boolean)"))
+        new = f"caches.match('index.html?{digests[1]}').then(Boolean)"
+        until(page, lambda: page.evaluate(new), UPDATE_SECONDS)
         expect(page.get_by_role("heading", level=1)).to_have_text("Which genre is it?")
         classify_sample(page)
         page.close()
@@ -110,14 +117,12 @@ def test_a_new_version_needs_no_network_when_it_takes_over(chromium, site, tmp_p
     shutil.copytree(site, tmp_path / "site")
     with WebServer(tmp_path) as host:
         context = chromium.new_context()
-        open_page(context, f"{host.url}/site/").close()
+        visit(context, f"{host.url}/site/", site).close()
         build(MODELS["cnn"], tmp_path / "site")
         host.given.clear()
         page = open_page(context, f"{host.url}/site/")
-        until(
-            page,
-            lambda: page.evaluate("navigator.serviceWorker.getRegistration().then(({ waiting }) => waiting !== null)"),
-        )
+        waiting = "navigator.serviceWorker.getRegistration().then(({ waiting }) => waiting !== null)"
+        until(page, lambda: page.evaluate(waiting), UPDATE_SECONDS)
         page.close()
         assert [path.rpartition("/")[2] for path in large(host)] == ["genre.onnx"]
     context.set_offline(True)

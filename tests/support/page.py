@@ -102,9 +102,9 @@ def ends(page, summary):
     expect(page.locator("#summary")).to_have_text(summary)
 
 
-def until(page, true):
+def until(page, true, seconds=SECONDS / 1000):
     """Waits for what the browser tells this process, not the page."""
-    end = time.monotonic() + SECONDS / 1000
+    end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         page.wait_for_timeout(20)
     assert true()

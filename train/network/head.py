@@ -28,6 +28,7 @@ FLOOR, NEUTRAL = 0.02, 0.07  # added to the sum of a genre's tags; for a genre w
 LIMIT = 1.5  # of a standardised input: one number far from the training chunks' is no stronger a clue
 L2_HEARD, L2_POOLED = 0.02, 0.6  # on these inputs; a half of it times the squared weights is added to the loss
 ITERATIONS = 100  # of L-BFGS, at most
+SHARES = (1.0, -0.7, -0.3)  # of energy, distance and excess in the familiarity, all in deviations of training chunks
 SHRINKAGE = 0.1  # of the covariance, towards its mean variance
 MIN_VARIANCE = 1e-6  # of a standardised number
 MIN_DEVIATION = 1e-3
@@ -40,8 +41,8 @@ class Head(nn.Module):
     neutral: Tensor
     whiten: Tensor
     centres: Tensor
-    distance: Tensor
-    energy: Tensor
+    shares: Tensor
+    offset: Tensor
 
     def __init__(self, labels: int) -> None:
         super().__init__()
@@ -51,28 +52,32 @@ class Head(nn.Module):
         self.register_buffer("neutral", torch.full((labels,), NEUTRAL))
         self.register_buffer("whiten", torch.eye(EMBEDDING))
         self.register_buffer("centres", torch.zeros(labels, EMBEDDING))  # of the labels, whitened
-        self.register_buffer("distance", torch.tensor([0.0, 1.0]))  # mean and deviation of training chunks
-        self.register_buffer("energy", torch.tensor([0.0, 1.0]))
+        self.register_buffer("shares", torch.tensor(SHARES))  # of energy, distance and excess in the familiarity
+        self.register_buffer("offset", torch.tensor(0.0))
 
     def forward(self, inputs: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised inputs (batch, 674) and tag probabilities (batch, 50) to logits (batch, labels), familiarity.
 
-        Familiarity (batch,) is the energy of the logits (Liu et al. 2020) less the Mahalanobis distance of the
-        embedding to the nearest genre (Lee et al. 2018), both in deviations of the training chunks.
+        Familiarity (batch,) is energy less shares of distance and excess, see `strangeness`; each counts from
+        the mean of the training chunks, in their deviations.
         """
-        limited = limit(inputs)
-        heard, pooled = self.heard(limited[:, POOLS:]), self.pooled(limited[:, :POOLS])
+        weight = torch.cat([self.pooled.weight, self.heard.weight], dim=1)
+        both = nn.functional.linear(limit(inputs), weight, self.pooled.bias + self.heard.bias)
         prior = torch.log(torch.matmul(tags, self.scored_tags) + self.neutral)
-        logits = (heard + pooled) / 2 + PRIOR * prior
-        # Without the limit: how far a number lies outside is no clue to the genre, but one to what is no music.
-        energy = torch.logsumexp(self.heard(inputs[:, POOLS:]), dim=1) - self.energy[0]
-        distance = self.nearest(inputs[:, POOLS : POOLS + EMBEDDING]) - self.distance[0]
-        return logits, energy / self.energy[1] - distance / self.distance[1]
+        return both / 2 + PRIOR * prior, torch.matmul(self.strangeness(inputs), self.shares) - self.offset
 
-    def nearest(self, embedding: Tensor) -> Tensor:
-        """Standardised embedding (batch, 200) to its distance from the nearest label's centre, (batch,)."""
-        apart = torch.matmul(embedding, self.whiten)[:, None] - self.centres
-        return (apart * apart).sum(dim=2).amin(dim=1).sqrt()
+    def strangeness(self, inputs: Tensor) -> Tensor:
+        """Standardised inputs (batch, 674) to energy, distance and excess (batch, 3).
+
+        They are the energy of the first layer's logits (Liu et al. 2020), the Mahalanobis distance of the embedding to
+        the nearest genre (Lee et al. 2018), and what the limit cuts off the pools. Energy and distance are of inputs
+        without the limit: how far a number lies outside is no clue to the genre, but one to what is no music.
+        """
+        energy = torch.logsumexp(self.heard(inputs[:, POOLS:]), dim=1)
+        apart = torch.matmul(inputs[:, POOLS : POOLS + EMBEDDING], self.whiten)[:, None] - self.centres
+        distance = (apart * apart).sum(dim=2).amin(dim=1).sqrt()
+        excess = (inputs - limit(inputs))[:, :POOLS].abs().mean(dim=1)
+        return torch.stack([energy, distance, excess], dim=1)
 
 
 @torch.no_grad()
@@ -101,11 +106,9 @@ def fit(network: GenreNet, prepared: Tensor, target: Tensor, labels: Sequence[st
     whiten = torch.linalg.cholesky(torch.linalg.inv(shrunk))
     head.whiten.copy_(whiten)
     head.centres.copy_(torch.matmul(centres, whiten))
-    for statistics, values in (
-        (head.distance, head.nearest(inputs[:, POOLS : POOLS + EMBEDDING])),
-        (head.energy, torch.logsumexp(head.heard(inputs[:, POOLS:]), dim=1)),
-    ):
-        statistics.copy_(torch.stack([values.mean(), values.std().clamp(min=MIN_DEVIATION)]))
+    strangeness = head.strangeness(inputs)
+    head.shares.copy_(torch.tensor(SHARES) / strangeness.std(dim=0).clamp(min=MIN_DEVIATION))
+    head.offset.copy_(torch.matmul(strangeness.mean(dim=0), head.shares))
 
 
 def limit(inputs: Tensor) -> Tensor:

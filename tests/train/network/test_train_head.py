@@ -99,7 +99,7 @@ def test_one_number_far_outside_says_no_more_than_one_at_the_limit(fitted):
         assert torch.equal(logits[1], logits[3])
 
 
-def test_familiarity_is_energy_less_distance(fitted):
+def test_familiarity_is_energy_less_distance_and_excess(fitted):
     """Against NumPy, from the training chunks; and what is far from all of them is less familiar."""
     network, prepared, target = fitted
     other, _ = sample(3, 20, seed=7)
@@ -120,11 +120,12 @@ def test_familiarity_is_energy_less_distance(fitted):
         return np.sqrt(np.einsum("nli,ij,nlj->nl", difference, inverse, difference).min(axis=1))
 
     train, new = (distance(each) for each in embeddings)
-    scores = [
-        (energies[1] - energies[0].mean()) / energies[0].std(ddof=1),
-        (new - train.mean()) / train.std(ddof=1),
-    ]
-    assert given == pytest.approx(scores[0] - scores[1], abs=2e-3)
+    pools = [each[:, :POOLS].double().numpy() for each in every]
+    excesses = [np.maximum(np.abs(each) - LIMIT, 0).mean(axis=1) for each in pools]
+    energy, far, excess = (
+        (measured - trained.mean()) / trained.std(ddof=1) for trained, measured in (energies, (train, new), excesses)
+    )
+    assert given == pytest.approx(energy - 0.7 * far - 0.3 * excess, abs=2e-3)
     with torch.inference_mode():
         far = network.classify(other + 5.0)[3].numpy()
     assert far.max() < given.min()
